@@ -1,0 +1,25 @@
+/* The REST API of a worker (contract §2, §3): route table, handlers, error bodies. */
+#pragma once
+#include "http/http_server.h"
+#include "obs/obs_page.h"
+#include "pb/pb_pool.h"
+#include "snap/snap_reader.h"
+#include "store/store.h"
+
+struct fp_api;
+struct fp_api_options {
+    struct fp_store *store;
+    const struct fp_pb_pool *pool;
+    struct fp_page *page;
+    struct fp_page_slot *slot;
+    uint64_t body_limit_bytes, bulk_body_limit_bytes;
+    bool allow_privileged_ports;
+    const struct fp_str *external_clusters;
+    size_t external_clusters_n;
+    const char *instance_id;
+};
+struct fp_api *fp_api_new(struct fp_loop *loop, const struct fp_api_options *o);
+void fp_api_free(struct fp_api **api);
+const struct fp_http_handlers *fp_api_handlers(struct fp_api *api);
+/* A new generation: reads are answered from it, and those that waited for its revision go on. */
+void fp_api_publish(struct fp_api *api, struct fp_snap *s);

@@ -1,0 +1,38 @@
+/*
+ * The control page: writable shared memory for facts about serving, never for what is served.  Made
+ * before the first fork, inherited by all; every field is an atomic of its own, written as said.
+ */
+#pragma once
+#include <stdatomic.h>
+#include <stdint.h>
+
+#define FP_PAGE_SLOTS 256
+
+struct fp_page_slot {               /* one per worker slot, written by that worker */
+    _Atomic uint64_t generation;    /* snapshot generation served */
+    _Atomic uint64_t revision;      /* its revision */
+    _Atomic uint64_t heartbeat_ms;  /* monotonic */
+    _Atomic uint64_t xds_streams;   /* open now */
+    _Atomic uint64_t http_requests; /* since start */
+};
+struct fp_page {
+    _Atomic uint64_t
+        committed_revision; /* highest revision this instance has committed: any worker raises it */
+    _Atomic uint64_t database_up;        /* 0/1, watcher */
+    _Atomic uint64_t listen_up;          /* 0/1, watcher */
+    _Atomic uint64_t database_revision;  /* last seen by the watcher */
+    _Atomic uint64_t published_revision; /* watcher, after handing the memfd to the master */
+    _Atomic uint64_t source_cache;       /* 1 while what is served came from the state directory */
+    _Atomic uint64_t unbuildable;        /* rows left out or kept at their last good bytes */
+    _Atomic uint64_t draining;           /* 1 once the master stops or drains */
+    _Atomic uint64_t worker_restarts, watcher_restarts, postgres_restarts; /* master */
+    _Atomic uint64_t reload_ok; /* 1 unless the last reload failed; master */
+    struct fp_page_slot slot[FP_PAGE_SLOTS];
+};
+/* Raises *a to v when v is greater. */
+static inline void fp_page_raise(_Atomic uint64_t *a, uint64_t v)
+{
+    uint64_t old = atomic_load(a);
+    while (old < v && !atomic_compare_exchange_weak(a, &old, v))
+        ;
+}

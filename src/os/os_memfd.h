@@ -1,0 +1,19 @@
+/* Sealed anonymous memory: made once, mapped read-only by others, never changed. */
+#pragma once
+#include <stddef.h>
+
+struct fp_memfd { /* under construction by one process */
+    int fd;
+    void *map; /* writable until sealed */
+    size_t size;
+};
+int fp_memfd_create(struct fp_memfd *m, const char *name,
+                    size_t size); /* fallocated; 0 or -errno */
+int fp_memfd_seal(
+    struct fp_memfd *m); /* unmaps, seals SHRINK|GROW|WRITE|SEAL; fd stays; 0 or -errno */
+void fp_memfd_abort(struct fp_memfd *m);
+/* Checks the four seals, maps read-only; 0 or -errno (-EPERM: not sealed) */
+int fp_memfd_map(int fd, const void **map, size_t *size);
+void fp_memfd_unmap(const void *map, size_t size);
+/* Anonymous MAP_SHARED pages that children inherit; NULL never (aborts). */
+void *fp_shared_pages_new(size_t size);

@@ -1,0 +1,27 @@
+/*
+ * Processes: identity, limits, privilege drop, sandbox, title.  Order in a child: fds → rlimits →
+ * groups and uid → no_new_privs → Landlock → seccomp.
+ */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+void fp_process_title_init(int argc, char **argv); /* once, in main */
+void fp_process_title_set(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* fork(2); in the child: default signal dispositions, signal mask empty, parent-death handled
+ * through the pidfd returned in *master_pidfd (readable when the master is gone).  pid, 0, or
+ * -errno. */
+pid_t fp_process_fork(int *master_pidfd);
+int fp_process_nofile(size_t n); /* raises the soft, if need be the hard limit; 0 or -errno */
+/* Drops to user/group (names or numbers) when euid is 0, else a no-op; 0 or -errno */
+int fp_process_drop(const char *user, const char *group);
+bool fp_process_user_lookup(const char *user, const char *group, uid_t *uid, gid_t *gid);
+
+enum fp_sandbox_mode { FP_SANDBOX_OFF, FP_SANDBOX_BEST_EFFORT, FP_SANDBOX_REQUIRED };
+enum fp_sandbox_role { FP_SANDBOX_WORKER, FP_SANDBOX_WATCHER };
+/* rw_paths: directories (NULL-terminated) that stay writable.  0, or -errno when REQUIRED failed.
+ */
+int fp_process_sandbox(enum fp_sandbox_mode mode, enum fp_sandbox_role role,
+                       const char *const *rw_paths);

@@ -1,0 +1,29 @@
+/*
+ * The xDS engine of a worker (design.md §7, xds-rules.md): serves bytes of the current generation
+ * to streams.  Sees neither store nor model.
+ */
+#pragma once
+#include "event/event_loop.h"
+#include "grpc/grpc_server.h"
+#include "obs/obs_page.h"
+#include "pb/pb_pool.h"
+#include "snap/snap_reader.h"
+
+struct fp_xds_engine;
+struct fp_xds_options {
+    const char *control_plane_id; /* "<service_name>/<instance_id>" (S-19) */
+    uint64_t ordering_timeout_ms;
+    uint32_t max_streams;         /* of this worker; beyond: RESOURCE_EXHAUSTED */
+    uint32_t first_response_rate; /* per second, 0 = off */
+    bool nack_hold;               /* xds.nack_policy */
+    struct fp_page_slot *slot;
+    const struct fp_pb_pool *pool; /* reflection */
+    bool reflection;
+};
+struct fp_xds_engine *fp_xds_engine_new(struct fp_loop *loop, const struct fp_xds_options *o);
+void fp_xds_engine_free(struct fp_xds_engine **e); /* after all streams are closed */
+/* Registers ADS, health and reflection on the server. */
+void fp_xds_engine_register(struct fp_xds_engine *e, struct fp_grpc_server *g);
+/* A new generation; the engine takes its own reference. */
+void fp_xds_engine_publish(struct fp_xds_engine *e, struct fp_snap *s);
+void fp_xds_engine_drain(struct fp_xds_engine *e); /* health says NOT_SERVING */
