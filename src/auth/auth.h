@@ -9,6 +9,7 @@ enum fp_auth_verdict { /* in the order of contract §4.3 */
                        FP_AUTH_MISSING,
                        FP_AUTH_MALFORMED,
                        FP_AUTH_NOT_FOUND,
+                       FP_AUTH_BAD_SECRET,
                        FP_AUTH_REVOKED,
                        FP_AUTH_INACTIVE,
                        FP_AUTH_EXPIRED,

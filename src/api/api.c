@@ -1,0 +1,41 @@
+/* The REST API of a worker: made once, given each new generation.  Never sees xds or a snapshot
+ * writer. */
+#include "api/api_int.h"
+#include "core/core_mem.h"
+
+struct fp_api *fp_api_new(struct fp_loop *loop, const struct fp_api_options *o)
+{
+    struct fp_api *api = fp_mem_zalloc(sizeof(*api));
+    api->loop = loop;
+    api->o = *o;
+    api->handlers = (struct fp_http_handlers){
+        .arg = api,
+        .on_headers = api_call_headers,
+        .on_request = api_call_request,
+        .on_too_large = api_too_large,
+        .on_bad = api_bad,
+    };
+    fp_list_init(&api->waiting);
+    return api;
+}
+
+void fp_api_free(struct fp_api **api)
+{
+    if (!*api)
+        return;
+    fp_snap_unref(&(*api)->snap);
+    fp_mem_free(*api);
+    *api = NULL;
+}
+
+const struct fp_http_handlers *fp_api_handlers(struct fp_api *api)
+{
+    return &api->handlers;
+}
+
+void fp_api_publish(struct fp_api *api, struct fp_snap *s)
+{
+    fp_snap_unref(&api->snap);
+    api->snap = fp_snap_ref(s);
+    api_call_wake(api);
+}

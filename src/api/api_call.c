@@ -1,0 +1,217 @@
+/*
+ * One request from its headers to its handler: the checks of contract §2.1 in their order (path,
+ * authentication, method, scope, content type, size, syntax).  Runs in workers; reads the snapshot
+ * only.
+ */
+#include "api/api_int.h"
+#include "codec/codec_hash.h"
+#include "core/core_clock.h"
+
+static bool request_id_ok(struct fp_str id)
+{
+    if (id.len < 1 || id.len > 128)
+        return false;
+    for (size_t i = 0; i < id.len; i++) {
+        char ch = id.data[i];
+        if (!((ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || (ch >= '0' && ch <= '9') ||
+              strchr("._:-", ch)) ||
+            !ch)
+            return false;
+    }
+    return true;
+}
+
+static void release(void *arg)
+{
+    struct fp_api_call *c = arg;
+    fp_timer_stop(&c->wait_timer);
+    fp_list_remove(&c->wait_link);
+    fp_snap_unref(&c->snap);
+}
+
+static void aborted(struct fp_http_request *r)
+{
+    struct fp_api_call *c = r->user;
+    fp_timer_stop(&c->wait_timer);
+    fp_list_remove(&c->wait_link);
+    fp_store_forget(c->api->o.store, c);
+}
+
+static struct fp_api_call *call_new(struct fp_api *api, struct fp_http_request *r)
+{
+    struct fp_api_call *c = FP_ARENA_NEW(r->arena, struct fp_api_call);
+    c->api = api;
+    c->r = r;
+    c->problems = fp_problems_new(r->arena);
+    c->request_id = fp_http_header(r, "x-request-id");
+    if (!request_id_ok(c->request_id)) {
+        char *id = fp_arena_alloc(r->arena, FP_UUID_TEXT_BYTES);
+        fp_uuid_v4(id);
+        c->request_id = fp_str_of(id);
+    }
+    if (api->snap)
+        c->snap = fp_snap_ref(api->snap);
+    fp_arena_cleanup(r->arena, release, c);
+    r->user = c;
+    r->on_abort = aborted;
+    return c;
+}
+
+static bool authenticate(struct fp_api_call *c)
+{
+    struct api_headers h = {.n = 0};
+    if (!c->snap) {
+        api_fail_unavailable(c, "auth service unavailable");
+        return false;
+    }
+    struct fp_str header = fp_http_header(c->r, "authorization");
+    enum fp_auth_verdict v = fp_auth_check(c->snap, header, fp_clock_wall_ms(), &c->token);
+    if (v == FP_AUTH_OK) {
+        c->user_id =
+            fp_str_of(fp_arena_printf(c->r->arena, "fp_pat_%.*s", FP_STR_ARG(c->token.id)));
+        return true;
+    }
+    api_header_add(&h, "www-authenticate",
+                   v == FP_AUTH_MISSING
+                       ? FP_STR("Bearer realm=\"flowplane\"")
+                       : FP_STR("Bearer realm=\"flowplane\", error=\"invalid_token\""));
+    api_fail(c, 401, &h, NULL, "%s", fp_auth_infos[v].message);
+    return false;
+}
+
+static bool json_media(struct fp_str type)
+{
+    struct fp_str rest;
+    type = fp_str_trim(fp_str_split(type, ';', &rest));
+    if (type.len == 0 || fp_str_case_eq(type, FP_STR("application/json")))
+        return true;
+    struct fp_str app = FP_STR("application/"), json = FP_STR("+json");
+    return type.len > app.len + json.len && fp_str_case_eq(fp_str_n(type.data, app.len), app) &&
+           fp_str_case_eq(fp_str_n(type.data + type.len - json.len, json.len), json);
+}
+
+static bool media_ok(struct fp_api_call *c)
+{
+    struct fp_str encoding = fp_str_trim(fp_http_header(c->r, "content-encoding"));
+    if (encoding.len && !fp_str_case_eq(encoding, FP_STR("identity"))) {
+        api_fail(c, 415, NULL, NULL, "content encoding '%.*s' is not supported; send identity",
+                 FP_STR_ARG(encoding));
+        return false;
+    }
+    struct fp_str type = fp_http_header(c->r, "content-type");
+    if (!(c->route->flags & API_BODY) || json_media(type))
+        return true;
+    api_fail(c, 415, NULL, NULL, "content type '%.*s' is not supported; send application/json",
+             FP_STR_ARG(type));
+    return false;
+}
+
+static bool under_api(struct fp_str path)
+{
+    return fp_str_eq(path, FP_STR("/api/v1")) || fp_str_starts(path, FP_STR("/api/v1/"));
+}
+
+/* Path, authentication, method, scope, content type.  true: go on and read the body. */
+static bool admitted(struct fp_api_call *c)
+{
+    struct fp_http_request *r = c->r;
+    struct api_headers h = {.n = 0};
+    struct fp_str raw;
+    const struct fp_api_route *path = api_route_path(r->path, &raw);
+
+    if (!path && !under_api(r->path)) {
+        api_fail(c, 404, NULL, NULL, "no such path");
+        return false;
+    }
+    if (path && fp_str_eq(r->method, FP_STR("OPTIONS"))) {
+        api_header_add(&h, "allow", fp_str_of(api_route_allow(path, r->arena)));
+        api_respond(c, 204, &h, FP_STR_NULL);
+        return false;
+    }
+    if (!(path && (path->flags & API_PUBLIC)) && !authenticate(c))
+        return false;
+    if (!path) {
+        api_fail(c, 404, NULL, NULL, "no such path");
+        return false;
+    }
+    c->route = api_route_method(path, r->method);
+    if (!c->route) {
+        api_header_add(&h, "allow", fp_str_of(api_route_allow(path, r->arena)));
+        api_fail(c, 405, &h, NULL, "method not allowed; this path takes %s",
+                 api_route_allow(path, r->arena));
+        return false;
+    }
+    if (c->route->resource) {
+        c->grant = fp_auth_scope(&c->token, c->route->resource, c->route->action);
+        if (c->grant == FP_AUTH_NONE) {
+            api_fail(c, 403, NULL, NULL, "forbidden: missing required scope");
+            return false;
+        }
+    }
+    if (raw.data) {
+        c->name = fp_http_decode(r->arena, raw, false);
+        if (!c->name.data || !fp_str_is_utf8(c->name) || memchr(c->name.data, 0, c->name.len)) {
+            fp_problem_add_parameter(c->problems, API_NAME_PARAMETER, FP_P_INVALID_FORMAT,
+                                     "not a percent-encoded UTF-8 name");
+            api_fail_problems(c);
+            return false;
+        }
+    }
+    return media_ok(c);
+}
+
+struct fp_http_verdict api_call_headers(struct fp_http_request *r, void *arg)
+{
+    struct fp_api *api = arg;
+    struct fp_api_call *c = call_new(api, r);
+    if (!admitted(c))
+        return (struct fp_http_verdict){.respond_now = true};
+    return (struct fp_http_verdict){.body_limit = api->o.body_limit_bytes};
+}
+
+void api_call_request(struct fp_http_request *r, void *api)
+{
+    struct fp_api_call *c = r->user;
+    (void)api;
+    c->route->handler(c);
+}
+
+bool api_call_sees(const struct fp_api_call *c, struct fp_str team)
+{
+    return c->grant == FP_AUTH_ALL ||
+           fp_auth_team(&c->token, c->route->resource, c->route->action, team);
+}
+
+static void wait_over(struct fp_timer *t)
+{
+    struct fp_api_call *c = t->arg;
+    fp_list_remove(&c->wait_link);
+    api_fail_unavailable(c, "the revision asked for is not served here yet");
+}
+
+void api_call_when_served(struct fp_api_call *c, uint64_t revision, fp_api_handler then)
+{
+    if (c->api->snap && fp_snap_meta(c->api->snap)->revision >= revision) {
+        then(c);
+        return;
+    }
+    c->wait_revision = revision;
+    c->wait_then = then;
+    c->wait_timer.cb = wait_over;
+    c->wait_timer.arg = c;
+    fp_list_push_back(&c->api->waiting, &c->wait_link);
+    fp_timer_start(c->api->loop, &c->wait_timer, API_FRESH_WAIT_MS);
+}
+
+void api_call_wake(struct fp_api *api)
+{
+    uint64_t served = fp_snap_meta(api->snap)->revision;
+    FP_LIST_FOREACH_SAFE (it, &api->waiting) {
+        struct fp_api_call *c = FP_CONTAINER(it, struct fp_api_call, wait_link);
+        if (c->wait_revision > served)
+            continue;
+        fp_list_remove(&c->wait_link);
+        fp_timer_stop(&c->wait_timer);
+        c->wait_then(c);
+    }
+}

@@ -1,0 +1,93 @@
+/* Private to the api room: the state of the API and of one call, and what the .c files share. */
+#pragma once
+#include <jansson.h>
+#include "api/api.h"
+#include "auth/auth.h"
+#include "model/model.h"
+
+#define API_JSON_DEPTH     64
+#define API_FRESH_WAIT_MS  5000 /* contract §2.5: at most 5 s, then 503 */
+#define API_NAME_PARAMETER "name"
+
+struct fp_api {
+    struct fp_loop *loop;
+    struct fp_api_options o;
+    struct fp_http_handlers handlers;
+    struct fp_snap *snap;   /* the generation served; NULL before the first */
+    struct fp_list waiting; /* calls that wait for a newer revision */
+};
+
+struct fp_api_call;
+typedef void (*fp_api_handler)(struct fp_api_call *c);
+
+enum { API_PUBLIC = 1 /* no token */, API_BODY = 2 /* reads a JSON body */ };
+
+struct fp_api_route {
+    const char *method, *pattern;  /* "{name}" stands for one whole segment */
+    const char *resource, *action; /* scope; NULL with API_PUBLIC */
+    fp_api_handler handler;
+    enum fp_kind kind;
+    unsigned flags;
+};
+
+/* One request on its way.  Lives in the request's arena. */
+struct fp_api_call {
+    struct fp_api *api;
+    struct fp_http_request *r;
+    const struct fp_api_route *route;
+    struct fp_str name; /* the {name} of the path, decoded; data == NULL when there is none */
+    struct fp_str request_id;
+    struct fp_snap *snap; /* the generation that authenticated it; holds the token's memory */
+    struct fp_snap_token token;
+    struct fp_str user_id; /* "fp_pat_<uuid>", data == NULL when nobody is known */
+    enum fp_auth_grant grant;
+    struct fp_problems *problems;
+    struct fp_model_resource *resource; /* writes: what is being stored */
+    /* waiting for a revision */
+    struct fp_list wait_link;
+    struct fp_timer wait_timer;
+    uint64_t wait_revision;
+    fp_api_handler wait_then;
+};
+
+/* api_routes.c: the first route whose pattern fits; *name is the raw {name} segment.  NULL: unknown
+ * path. */
+const struct fp_api_route *api_route_path(struct fp_str path, struct fp_str *name);
+/* The route of the same pattern for this method; HEAD is GET.  NULL: 405. */
+const struct fp_api_route *api_route_method(const struct fp_api_route *path, struct fp_str method);
+/* "GET, HEAD, OPTIONS, POST" for this pattern, in the arena */
+const char *api_route_allow(const struct fp_api_route *path, struct fp_arena *a);
+
+/* api_call.c: the checks of contract §2.1 up to the size, in its order */
+struct fp_http_verdict api_call_headers(struct fp_http_request *r, void *api);
+void api_call_request(struct fp_http_request *r, void *api);
+bool api_call_sees(const struct fp_api_call *c, struct fp_str team);
+/* Runs then(c) as soon as `revision` is served here: at once, later, or 503 after 5 s. */
+void api_call_when_served(struct fp_api_call *c, uint64_t revision, fp_api_handler then);
+void api_call_wake(struct fp_api *api);
+
+/* api_respond.c: each ends the call */
+struct api_headers { /* a response's own headers; the common ones are added */
+    struct fp_http_header items[24];
+    size_t n;
+};
+void api_header_add(struct api_headers *h, const char *name, struct fp_str value);
+void api_respond(struct fp_api_call *c, int status, struct api_headers *h, struct fp_str body);
+/* message in printf form; problems may be NULL; h may be NULL */
+void api_fail(struct fp_api_call *c, int status, struct api_headers *h,
+              const struct fp_problems *ps, const char *fmt, ...)
+    __attribute__((format(printf, 5, 6)));
+void api_fail_problems(struct fp_api_call *c); /* 400 with all of c->problems */
+void api_fail_unavailable(struct fp_api_call *c, const char *message);
+void api_fail_not_found(struct fp_api_call *c);
+void api_too_large(struct fp_http_request *r, uint64_t limit, void *api);
+void api_bad(int status, const char *message, struct fp_buf *out, void *api);
+
+/* handlers */
+void api_health(struct fp_api_call *c);
+void api_ready(struct fp_api_call *c);
+void api_list(struct fp_api_call *c);
+void api_get(struct fp_api_call *c);
+void api_create(struct fp_api_call *c);
+void api_replace(struct fp_api_call *c);
+void api_delete(struct fp_api_call *c);

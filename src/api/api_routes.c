@@ -1,0 +1,71 @@
+/*
+ * The route table (contract §3): the one place that says which operations exist.  Runs in workers.
+ * The dispatcher, 405 with Allow and the scope check read it; nothing else names a path.
+ */
+#include "api/api_int.h"
+
+#define RESOURCE(path, k)                                                                          \
+    {"GET", "/api/v1/" path, path, "read", api_list, k, 0},                                        \
+        {"POST", "/api/v1/" path, path, "write", api_create, k, API_BODY},                         \
+        {"GET", "/api/v1/" path "/{name}", path, "read", api_get, k, 0},                           \
+        {"PUT", "/api/v1/" path "/{name}", path, "write", api_replace, k, API_BODY},               \
+    {                                                                                              \
+        "DELETE", "/api/v1/" path "/{name}", path, "write", api_delete, k, 0                       \
+    }
+
+static const struct fp_api_route routes[] = {
+    {"GET", "/healthz", NULL, NULL, api_health, FP_KIND_N, API_PUBLIC},
+    {"GET", "/health", NULL, NULL, api_health, FP_KIND_N, API_PUBLIC},
+    {"GET", "/livez", NULL, NULL, api_health, FP_KIND_N, API_PUBLIC},
+    {"GET", "/readyz", NULL, NULL, api_ready, FP_KIND_N, API_PUBLIC},
+    RESOURCE("clusters", FP_KIND_CLUSTER),
+    RESOURCE("routes", FP_KIND_ROUTE),
+    RESOURCE("listeners", FP_KIND_LISTENER),
+};
+#define ROUTES_N (sizeof(routes) / sizeof(routes[0]))
+
+/* Segment by segment; a {name} takes one non-empty segment, still encoded. */
+static bool fits(const char *pattern, struct fp_str path, struct fp_str *name)
+{
+    struct fp_str p = fp_str_of(pattern), rest_p, rest_path;
+    *name = FP_STR_NULL;
+    while (p.data && path.data) {
+        struct fp_str want = fp_str_split(p, '/', &rest_p);
+        struct fp_str have = fp_str_split(path, '/', &rest_path);
+        if (fp_str_eq(want, FP_STR("{name}")) && have.len)
+            *name = have;
+        else if (!fp_str_eq(want, have))
+            return false;
+        p = rest_p;
+        path = rest_path;
+    }
+    return !p.data && !path.data;
+}
+
+const struct fp_api_route *api_route_path(struct fp_str path, struct fp_str *name)
+{
+    for (size_t i = 0; i < ROUTES_N; i++)
+        if (fits(routes[i].pattern, path, name))
+            return &routes[i];
+    return NULL;
+}
+
+const struct fp_api_route *api_route_method(const struct fp_api_route *path, struct fp_str method)
+{
+    if (fp_str_eq(method, FP_STR("HEAD")))
+        method = FP_STR("GET");
+    for (const struct fp_api_route *r = path; r < routes + ROUTES_N; r++)
+        if (strcmp(r->pattern, path->pattern) == 0 && fp_str_eq_c(method, r->method))
+            return r;
+    return NULL;
+}
+
+const char *api_route_allow(const struct fp_api_route *path, struct fp_arena *a)
+{
+    const char *allow = "OPTIONS";
+    for (const struct fp_api_route *r = path; r < routes + ROUTES_N; r++)
+        if (strcmp(r->pattern, path->pattern) == 0)
+            allow = fp_arena_printf(a, "%s, %s%s", allow, r->method,
+                                    strcmp(r->method, "GET") == 0 ? ", HEAD" : "");
+    return allow;
+}

@@ -1,0 +1,284 @@
+/*
+ * Writes of native resources: validate, expand and encode first, then one SQL statement, then the
+ * answer (contract §2.6).  Runs in workers.  A write becomes visible only through COMMIT and the
+ * watcher; this file never touches what is served.
+ */
+#include "api/api_int.h"
+#include "codec/codec_json.h"
+#include "core/core_assert.h"
+
+/* One path segment: everything but RFC 3986's unreserved characters is percent-encoded. */
+static struct fp_str segment(struct fp_arena *a, struct fp_str s)
+{
+    char *out = fp_arena_alloc(a, s.len * 3 + 1), *p = out;
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned char ch = (unsigned char)s.data[i];
+        if ((ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || (ch >= '0' && ch <= '9') ||
+            ch == '-' || ch == '.' || ch == '_' || ch == '~')
+            *p++ = (char)ch;
+        else
+            p += sprintf(p, "%%%02X", ch);
+    }
+    return fp_str_n(out, (size_t)(p - out));
+}
+
+/* If-Match: "7", W/"7", 7 and * are accepted; -1 = none, false after a 400 was sent. */
+static bool if_match(struct fp_api_call *c, int64_t *version)
+{
+    struct fp_str v = fp_str_trim(fp_http_header(c->r, "if-match"));
+    *version = -1;
+    if (!v.len || fp_str_eq(v, FP_STR("*")))
+        return true;
+    if (fp_str_starts(v, FP_STR("W/")))
+        v = fp_str_n(v.data + 2, v.len - 2);
+    if (v.len >= 2 && v.data[0] == '"' && v.data[v.len - 1] == '"')
+        v = fp_str_n(v.data + 1, v.len - 2);
+    if (fp_str_to_i64(v, version) && *version > 0)
+        return true;
+    fp_problem_add_parameter(c->problems, "If-Match", FP_P_INVALID_FORMAT,
+                             "must be a version as in ETag, or *");
+    api_fail_problems(c);
+    return false;
+}
+
+static struct fp_store_actor actor(struct fp_api_call *c)
+{
+    char ip[FP_ADDR_TEXT_BYTES];
+    return (struct fp_store_actor){
+        .user_id = c->user_id,
+        .client_ip = fp_str_of(fp_arena_strdup(c->r->arena, fp_addr_ip_text(&c->r->peer, ip))),
+        .user_agent = fp_http_header(c->r, "user-agent"),
+        .request_id = c->request_id,
+    };
+}
+
+/* The pointer of the first reference to that name, for the problem that says it is missing. */
+static void missing_refs(struct fp_api_call *c, const struct fp_store_result *res)
+{
+    for (size_t i = 0; i < res->names_n; i++) {
+        const char *pointer = "";
+        for (size_t k = 0; k < c->resource->refs_n; k++)
+            if (fp_str_eq(c->resource->refs[k].name, res->names[i]) && c->resource->refs[k].pointer)
+                pointer = c->resource->refs[k].pointer;
+        fp_problem_add(c->problems, pointer, FP_P_REFERENCE_NOT_FOUND,
+                       "'%.*s' does not exist; create it first", FP_STR_ARG(res->names[i]));
+    }
+    api_fail_problems(c);
+}
+
+static void still_referenced(struct fp_api_call *c, const struct fp_store_result *res)
+{
+    for (size_t i = 0; i < res->names_n; i++)
+        fp_problem_add(c->problems, "", FP_P_STILL_REFERENCED, "used by %.*s",
+                       FP_STR_ARG(res->names[i]));
+    api_fail(c, 409, NULL, c->problems, "%s '%.*s' is still in use by %zu resource%s",
+             fp_kinds[c->route->kind].title, FP_STR_ARG(c->name), res->names_n,
+             res->names_n == 1 ? "" : "s");
+}
+
+static void conflict(struct fp_api_call *c, const char *pointer, enum fp_problem_code code,
+                     const char *message)
+{
+    fp_problem_add(c->problems, pointer, code, "%s", message);
+    api_fail(c, 409, NULL, c->problems, "%s", message);
+}
+
+/* Every outcome that is not a success; true when it has been answered. */
+static bool refused(struct fp_api_call *c, const struct fp_store_result *res)
+{
+    switch (res->outcome) {
+    case FP_STORE_DONE:
+    case FP_STORE_UNCHANGED:
+        return false;
+    case FP_STORE_NOT_FOUND:
+        api_fail_not_found(c);
+        return true;
+    case FP_STORE_NAME_TAKEN:
+        conflict(c, "/name", FP_P_ALREADY_EXISTS,
+                 fp_arena_printf(c->r->arena, "%s with name '%.*s' already exists",
+                                 fp_kinds[c->route->kind].title, FP_STR_ARG(c->resource->name)));
+        return true;
+    case FP_STORE_ADDRESS_TAKEN:
+        conflict(c, "/port", FP_P_ALREADY_EXISTS,
+                 fp_arena_printf(c->r->arena, "%.*s:%d is taken by another listener",
+                                 FP_STR_ARG(c->resource->address), c->resource->port));
+        return true;
+    case FP_STORE_STALE:
+        fp_problem_add(c->problems, "", FP_P_STALE_VERSION, "the current version is %lld",
+                       (long long)res->version);
+        api_fail(c, 412, NULL, c->problems, "the resource has changed since that version");
+        return true;
+    case FP_STORE_MISSING_REFS:
+        missing_refs(c, res);
+        return true;
+    case FP_STORE_REFERENCED:
+        still_referenced(c, res);
+        return true;
+    case FP_STORE_PROTECTED:
+        conflict(c, "", FP_P_PROTECTED,
+                 fp_arena_printf(c->r->arena, "%s '%.*s' is protected",
+                                 fp_kinds[c->route->kind].title, FP_STR_ARG(c->name)));
+        return true;
+    case FP_STORE_REFUSED:
+        api_fail(c, 500, NULL, NULL, "internal error");
+        return true;
+    case FP_STORE_UNAVAILABLE:
+        api_fail_unavailable(c, "the database is not available");
+        return true;
+    }
+    FP_UNREACHABLE();
+}
+
+static void committed(struct fp_api_call *c, const struct fp_store_result *res,
+                      struct api_headers *h)
+{
+    fp_page_raise(&c->api->o.page->committed_revision, res->revision);
+    api_header_add(
+        h, "flowplane-revision",
+        fp_str_of(fp_arena_printf(c->r->arena, "%llu", (unsigned long long)res->revision)));
+    for (size_t i = 0; c->resource && i < c->resource->warnings_n; i++)
+        api_header_add(
+            h, "flowplane-warning",
+            fp_str_of(fp_arena_printf(c->r->arena, "%s %s", c->resource->warnings[i].code,
+                                      c->resource->warnings[i].message)));
+}
+
+static void written(const struct fp_store_result *res, void *arg)
+{
+    struct fp_api_call *c = arg;
+    struct fp_model_resource *m = c->resource;
+    bool create = strcmp(c->route->method, "POST") == 0;
+    struct api_headers h = {.n = 0};
+    struct fp_buf b = {0};
+
+    if (refused(c, res))
+        return;
+    struct fp_model_row row = {
+        .id = res->id,
+        .name = m->name,
+        .team = m->team,
+        .source = FP_STR("native_api"),
+        .form = m->form == FP_FORM_ENVOY ? FP_STR("envoy") : FP_STR("model"),
+        .service_name = m->service_name,
+        .created_at = res->created_at,
+        .updated_at = res->updated_at,
+        .version = res->version,
+        .configuration = m->configuration,
+    };
+    fp_model_render(m->kind, &row, &b);
+    committed(c, res, &h);
+    api_header_add(&h, "etag",
+                   fp_str_of(fp_arena_printf(c->r->arena, "\"%lld\"", (long long)res->version)));
+    if (create)
+        api_header_add(
+            &h, "location",
+            fp_str_of(fp_arena_printf(c->r->arena, "/api/v1/%s/%.*s", fp_kinds[m->kind].path,
+                                      FP_STR_ARG(segment(c->r->arena, m->name)))));
+    api_respond(c, create ? 201 : 200, &h, fp_buf_str(&b));
+    fp_buf_fini(&b);
+}
+
+/* A team-scoped token writes only into its teams; without `team` in the body it takes its own one.
+ */
+static bool team_ok(struct fp_api_call *c)
+{
+    struct fp_model_resource *m = c->resource;
+    if (c->grant == FP_AUTH_ALL)
+        return true;
+    if (!m->team.data) {
+        m->team = fp_auth_single_team(&c->token, c->route->resource, "write");
+        if (m->team.data)
+            return true;
+        fp_problem_add(c->problems, "/team", FP_P_REQUIRED,
+                       "required: the token is scoped to several teams");
+        api_fail_problems(c);
+        return false;
+    }
+    if (api_call_sees(c, m->team))
+        return true;
+    api_fail(c, 403, NULL, NULL, "forbidden: team '%.*s' is not covered by the token",
+             FP_STR_ARG(m->team));
+    return false;
+}
+
+static bool parse(struct fp_api_call *c, struct fp_str path_name)
+{
+    struct fp_model_options o = {.pool = c->api->o.pool,
+                                 .allow_privileged_ports = c->api->o.allow_privileged_ports};
+    json_t *body = fp_json_parse(c->r->arena, c->r->body, API_JSON_DEPTH, c->problems);
+    c->resource = FP_ARENA_NEW(c->r->arena, struct fp_model_resource);
+    if (!body || fp_model_parse(c->route->kind, &o, c->r->arena, body, path_name, c->problems,
+                                c->resource) != FP_OK) {
+        api_fail_problems(c);
+        return false;
+    }
+    return team_ok(c);
+}
+
+static struct fp_store_write store_write(struct fp_api_call *c)
+{
+    const struct fp_model_resource *m = c->resource;
+    const struct fp_api_options *o = &c->api->o;
+    struct fp_store_write w = {
+        .kind = m->kind,
+        .name = m->name,
+        .team = m->team,
+        .source = FP_STR("native_api"),
+        .form = m->form == FP_FORM_ENVOY ? FP_STR("envoy") : FP_STR("model"),
+        .configuration = m->configuration_text,
+        .service_name = m->service_name,
+        .path_prefix = m->path_prefix,
+        .cluster_name = m->cluster_name,
+        .address = m->address,
+        .protocol = m->protocol,
+        .port = m->port,
+        .encoded = m->encoded,
+        .encoder_version = FP_MODEL_ENCODER_VERSION,
+        .refs = m->refs,
+        .refs_n = m->refs_n,
+        .allow_missing = fp_str_eq(fp_http_query(c->r, "allowMissing"), FP_STR("true")),
+        .external_clusters = o->external_clusters,
+        .external_clusters_n = o->external_clusters_n,
+        .if_version = -1,
+        .actor = actor(c),
+    };
+    memcpy(w.content_hash, m->content_hash, sizeof(w.content_hash));
+    return w;
+}
+
+void api_create(struct fp_api_call *c)
+{
+    if (!parse(c, FP_STR_NULL))
+        return;
+    struct fp_store_write w = store_write(c);
+    fp_store_create(c->api->o.store, &w, written, c);
+}
+
+void api_replace(struct fp_api_call *c)
+{
+    int64_t version;
+    if (!if_match(c, &version) || !parse(c, c->name))
+        return;
+    struct fp_store_write w = store_write(c);
+    w.if_version = version;
+    fp_store_replace(c->api->o.store, &w, written, c);
+}
+
+static void deleted(const struct fp_store_result *res, void *arg)
+{
+    struct fp_api_call *c = arg;
+    struct api_headers h = {.n = 0};
+    if (refused(c, res))
+        return;
+    committed(c, res, &h);
+    api_respond(c, 204, &h, FP_STR_NULL);
+}
+
+void api_delete(struct fp_api_call *c)
+{
+    int64_t version;
+    if (!if_match(c, &version))
+        return;
+    struct fp_store_actor a = actor(c);
+    fp_store_delete(c->api->o.store, c->route->kind, c->name, version, &a, deleted, c);
+}
