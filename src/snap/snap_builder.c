@@ -83,6 +83,7 @@ int fp_snap_builder_add(struct fp_snap_builder *b, enum fp_kind kind, const stru
         .team = copy(b->arena, e->team),
         .blob = copy(b->arena, e->blob),
         .rest = copy(b->arena, e->rest),
+        .row_version = e->row_version,
         .refs_n = e->refs_n,
     };
     struct fp_ref *refs = fp_arena_alloc(b->arena, (e->refs_n + 1) * sizeof *refs);
@@ -163,6 +164,7 @@ static void put_entry(struct writer *w, struct fp_snap_header *h, struct fp_snap
     raw->rest = put(w, e->rest);
     raw->flags = (e->team.data ? FP_SNAP_TEAM : 0) | (e->rest.data ? FP_SNAP_REST : 0);
     memcpy(raw->hash, e->hash, sizeof raw->hash);
+    raw->row_version = e->row_version;
     raw->refs_first = (uint32_t)w->refs_next;
     raw->refs_n = e->refs_n;
     struct fp_snap_raw_ref *refs = (void *)(w->base + h->refs_off);

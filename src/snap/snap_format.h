@@ -24,6 +24,7 @@ struct fp_snap_entry {
     struct fp_str blob; /* a SotW element; for tokens the record of snap_token.h */
     struct fp_str
         rest; /* JSON text of the REST response; data == NULL: not a REST resource (generated) */
+    int64_t row_version;       /* the ETag of `rest`; 0 when there is none */
     const uint8_t *hash;       /* SHA-256 of blob, FP_SNAP_HASH_BYTES; computed by the builder */
     const struct fp_ref *refs; /* builder input; in a reader use fp_snap_ref_at */
     uint32_t refs_n;

@@ -28,7 +28,8 @@ struct fp_snap_span { /* bytes somewhere in the segment */
 struct fp_snap_raw_entry {
     struct fp_snap_span name, team, blob, rest;
     uint8_t hash[FP_SNAP_HASH_BYTES]; /* SHA-256 of blob */
-    uint32_t refs_first, refs_n;      /* into the segment's refs */
+    int64_t row_version;
+    uint32_t refs_first, refs_n; /* into the segment's refs */
     uint32_t flags;
     uint32_t segment_id; /* where blob lies; 0 = this segment, others are reserved */
 };

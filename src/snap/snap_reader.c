@@ -241,6 +241,7 @@ void fp_snap_at(const struct fp_snap *s, enum fp_kind kind, uint32_t index,
         .blob = span_str(s->base, &e->blob),
         .rest = e->flags & FP_SNAP_REST ? span_str(s->base, &e->rest) : FP_STR_NULL,
         .hash = e->hash,
+        .row_version = e->row_version,
         .refs_n = e->refs_n,
         .index = index,
     };
