@@ -1,0 +1,194 @@
+/*
+ * The worker process: one loop for REST and gRPC.  Takes snapshots and orders from the master,
+ * serves until told to drain.  Must never block, write a snapshot, or outlive its master.
+ */
+#include "worker/worker.h"
+#include <signal.h>
+#include <unistd.h>
+#include "codec/codec_json.h"
+#include "core/core_clock.h"
+#include "core/core_log.h"
+#include "os/os_process.h"
+#include "os/os_signal.h"
+#include "worker/worker_int.h"
+
+#define HEARTBEAT_MS   1000
+#define FAST_STOP_MS   1000 /* contract §13.1: TERM gives running requests up to 1 s */
+#define ORPHAN_STOP_MS 4000 /* contract §13.1: end within 5 s of the master's death */
+
+static void stopped(void *arg)
+{
+    struct fp_worker *w = arg;
+    if (--w->draining_n == 0)
+        fp_loop_stop(w->loop);
+}
+
+static void drain(struct fp_worker *w, uint64_t budget_ms)
+{
+    if (!w->draining) {
+        w->draining = true;
+        w->draining_n = 2;
+        fp_xds_engine_drain(w->xds);
+    } else if (w->draining_n == 0) {
+        return;
+    }
+    /* a second, shorter budget (TERM during QUIT) overrides the first */
+    w->draining_n = 2;
+    fp_http_server_drain(w->api_server, budget_ms, stopped, w);
+    fp_http_server_drain(w->xds_server, budget_ms, stopped, w);
+}
+
+static void ready(struct fp_worker *w)
+{
+    if (w->ready)
+        return;
+    w->ready = true;
+    fp_channel_send(w->channel, FP_FRAME_READY, NULL, 0, -1);
+}
+
+static void take_snapshot(struct fp_worker *w, int fd)
+{
+    struct fp_snap *s = NULL;
+    int err = fp_snap_open(fd, &s);
+    close(fd);
+    if (err < 0) {
+        fp_log_error(FP_LOG_SNAPSHOT, "snapshot refused, keeping the one before: %s",
+                     fp_err_text(err));
+        return;
+    }
+    const struct fp_snap_meta *m = fp_snap_meta(s);
+    fp_xds_engine_publish(w->xds, s);
+    fp_api_publish(w->api, s);
+    atomic_store(&w->slot->revision, m->revision);
+    atomic_store(&w->slot->generation, m->generation);
+    fp_log_debug(FP_LOG_SNAPSHOT, "serving generation %llu, revision %llu",
+                 (unsigned long long)m->generation, (unsigned long long)m->revision);
+    fp_snap_unref(&s);
+    ready(w);
+}
+
+static void on_frame(struct fp_channel *ch, enum fp_frame_type type, const void *payload, size_t n,
+                     int fd, void *arg)
+{
+    struct fp_worker *w = arg;
+    uint64_t budget_ms = w->child->conf->process.worker_shutdown_timeout_ms;
+    (void)ch;
+    switch (type) {
+    case FP_FRAME_SNAPSHOT:
+        if (fd >= 0)
+            take_snapshot(w, fd);
+        return;
+    case FP_FRAME_LOG:
+        if (fd >= 0)
+            fp_log_fd_set(fd);
+        return;
+    case FP_FRAME_DRAIN:
+        if (n == sizeof(budget_ms))
+            memcpy(&budget_ms, payload, sizeof(budget_ms));
+        drain(w, budget_ms);
+        break;
+    case FP_FRAME_STOP:
+        drain(w, FAST_STOP_MS);
+        break;
+    case 0: /* the master is gone */
+        drain(w, ORPHAN_STOP_MS);
+        break;
+    default:
+        fp_log_error(FP_LOG_MASTER, "unexpected frame %d from the master", (int)type);
+    }
+    if (fd >= 0)
+        close(fd);
+}
+
+static void on_master_gone(struct fp_io *io, unsigned events)
+{
+    struct fp_worker *w = io->arg;
+    (void)events;
+    fp_io_stop(io);
+    fp_log_error(FP_LOG_MASTER, "the master is gone: draining");
+    drain(w, ORPHAN_STOP_MS);
+}
+
+static void on_signal(int sig, void *arg)
+{
+    (void)sig;
+    drain(arg, FAST_STOP_MS);
+}
+
+static void beat(struct fp_timer *t)
+{
+    struct fp_worker *w = t->arg;
+    atomic_store(&w->slot->heartbeat_ms, fp_clock_mono_ms());
+    fp_timer_start(w->loop, t, HEARTBEAT_MS);
+}
+
+/* Order of design.md §2: rlimits → ids → no_new_privs → Landlock → seccomp. */
+static int confine(const struct fp_conf *conf)
+{
+    static const char *const nothing[] = {NULL};
+    int err = fp_process_nofile(conf->process.nofile);
+    if (err < 0)
+        fp_log_warn(FP_LOG_MASTER, "cannot raise the file limit to %zu: %s", conf->process.nofile,
+                    fp_err_text(err));
+    err = fp_process_drop(conf->process.user, conf->process.group);
+    if (err < 0) {
+        fp_log_error(FP_LOG_MASTER, "cannot become user '%s': %s", conf->process.user,
+                     fp_err_text(err));
+        return err;
+    }
+    return fp_process_sandbox((enum fp_sandbox_mode)conf->sandbox.mode, FP_SANDBOX_WORKER, nothing);
+}
+
+static void watch_master(struct fp_worker *w)
+{
+    w->channel = fp_channel_new(w->loop, w->child->channel_fd, on_frame, w);
+    w->master_io.fd = w->child->master_pidfd;
+    w->master_io.cb = on_master_gone;
+    w->master_io.arg = w;
+    if (w->master_io.fd >= 0)
+        fp_io_watch(w->loop, &w->master_io, FP_IO_READ);
+}
+
+int fp_worker_run(struct fp_child *child)
+{
+    static const int signals[] = {SIGTERM, 0};
+    const char *why = NULL;
+    struct fp_worker w = {.arena = fp_arena_new(NULL), .child = child};
+    char role[32];
+
+    snprintf(role, sizeof(role), "worker %u", child->slot);
+    fp_log_process_set(role);
+    fp_process_title_set("flowplane: %s", role);
+    signal(SIGINT, SIG_IGN); /* Ctrl-C reaches the whole group; the master decides */
+    signal(SIGHUP, SIG_IGN);
+    signal(SIGPIPE, SIG_IGN);
+    w.slot = &child->page->slot[child->slot % FP_PAGE_SLOTS];
+    if (confine(child->conf) < 0)
+        return 1;
+    fp_json_init();
+    w.loop = fp_loop_new();
+    struct fp_signals *sig = fp_signals_new(w.loop, signals, on_signal, &w);
+    watch_master(&w);
+    if (!worker_setup(&w, &why)) {
+        fp_log_error(FP_LOG_MASTER, "%s: %s", role, why);
+        fp_channel_send(w.channel, FP_FRAME_FATAL, why, strlen(why), -1);
+        fp_channel_flush(w.channel, FAST_STOP_MS);
+        return 1;
+    }
+    w.heartbeat.cb = beat;
+    w.heartbeat.arg = &w;
+    beat(&w.heartbeat);
+    /* With nothing published yet there is no snapshot to wait for: health must answer before the
+     * database does. */
+    if (atomic_load(&child->page->published_revision) == 0)
+        ready(&w);
+    fp_loop_run(w.loop);
+    worker_teardown(&w);
+    fp_signals_free(&sig);
+    fp_channel_free(&w.channel);
+    fp_io_stop(&w.master_io);
+    fp_timer_stop(&w.heartbeat);
+    fp_loop_free(&w.loop);
+    fp_arena_free(&w.arena);
+    return 0;
+}

@@ -1,0 +1,35 @@
+/* Private to the worker room: the process's state and its parts. */
+#pragma once
+#include "api/api.h"
+#include "conf/conf_child.h"
+#include "event/event_loop.h"
+#include "grpc/grpc_server.h"
+#include "os/os_channel.h"
+#include "pb/pb_pool.h"
+#include "store/store.h"
+#include "tls/tls_context.h"
+#include "xds/xds_engine.h"
+
+struct fp_worker {
+    struct fp_arena *arena; /* what lives as long as the process */
+    struct fp_child *child;
+    struct fp_page_slot *slot;
+    struct fp_loop *loop;
+    struct fp_channel *channel;
+    struct fp_io master_io; /* the master's pidfd */
+    struct fp_timer heartbeat;
+    struct fp_pb_pool *pool;
+    struct fp_store *store;
+    struct fp_api *api;
+    struct fp_xds_engine *xds;
+    struct fp_grpc_server *grpc;
+    struct fp_http_server *api_server, *xds_server;
+    struct fp_tls_context *api_tls, *xds_tls;
+    unsigned draining_n; /* servers that have not drained yet */
+    bool ready;          /* READY was sent */
+    bool draining;
+};
+
+/* worker_setup.c: makes what the loop serves.  false after *why (arena) was set. */
+bool worker_setup(struct fp_worker *w, const char **why);
+void worker_teardown(struct fp_worker *w);

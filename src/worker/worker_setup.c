@@ -1,0 +1,202 @@
+/*
+ * Wiring of a worker: from directives to the options of each room.  Runs once, before the loop; the
+ * only place of the worker that reads the configuration.
+ */
+#include "core/core_log.h"
+#include "os/os_file.h"
+#include "worker/worker_int.h"
+
+#define PEM_MAX_BYTES         (1u << 20)
+#define URL_MAX_BYTES         4096
+#define DESCRIPTORS_MAX_BYTES (64u << 20)
+#define STORE_QUEUE_MAX       1024
+#define H2_HEADER_BYTES       (32 * 1024)
+
+/* What the master opened for a directive, read whole; FP_STR_NULL when there is none. */
+static struct fp_str file_of(struct fp_worker *w, const char *directive, size_t max_bytes)
+{
+    struct fp_buf b = {0};
+    struct fp_str text = FP_STR_NULL;
+    for (size_t i = 0; i < w->child->files_n; i++) {
+        if (strcmp(w->child->files[i].name, directive) != 0)
+            continue;
+        int err = fp_file_read_fd(w->child->files[i].fd, max_bytes, &b);
+        if (err < 0)
+            fp_log_error(FP_LOG_CONFIG, "%s: %s", directive, fp_err_text(err));
+        else
+            text = fp_arena_str(w->arena, fp_buf_str(&b));
+    }
+    fp_buf_fini(&b);
+    return text;
+}
+
+static struct fp_tls_context *tls_of(struct fp_worker *w, const char *group,
+                                     const struct fp_conf_tls *t, bool h2_only, const char **why)
+{
+    char name[64];
+    struct fp_tls_files f = {
+        .cert_path = t->cert_path,
+        .key_path = t->key_path,
+        .chain_path = t->chain_path,
+        .client_ca_path = t->client_ca_path,
+        .crl_path = t->crl_path,
+    };
+    struct {
+        struct fp_str *text;
+        const char *path, *key;
+    } files[] = {
+        {&f.cert, t->cert_path, "cert_path"},
+        {&f.key, t->key_path, "key_path"},
+        {&f.chain, t->chain_path, "chain_path"},
+        {&f.client_ca, t->client_ca_path, "client_ca_path"},
+        {&f.crl, t->crl_path, "crl_path"},
+    };
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        snprintf(name, sizeof(name), "%s.tls.%s", group, files[i].key);
+        if (files[i].path)
+            *files[i].text = file_of(w, name, PEM_MAX_BYTES);
+    }
+    struct fp_tls_options o = {.min_tls13 = t->min_tls13,
+                               .require_client_cert = t->require_client_cert,
+                               .h2_only = h2_only};
+    return fp_tls_context_new(&f, &o, w->arena, why);
+}
+
+static bool open_tls(struct fp_worker *w, const char **why)
+{
+    const struct fp_conf *c = w->child->conf;
+    if (c->api.tls.enabled && !(w->api_tls = tls_of(w, "api", &c->api.tls, false, why)))
+        return false;
+    return !c->xds.tls.cert_path || (w->xds_tls = tls_of(w, "xds", &c->xds.tls, true, why));
+}
+
+static bool open_pool(struct fp_worker *w, const char **why)
+{
+    if (!w->child->conf->xds.descriptor_set)
+        return fp_pb_pool_builtin(&w->pool) == FP_OK;
+    struct fp_str set = file_of(w, "xds.descriptor_set", DESCRIPTORS_MAX_BYTES);
+    *why = "xds.descriptor_set cannot be read";
+    return set.data && fp_pb_pool_open(&w->pool, set, w->arena, why) == FP_OK;
+}
+
+static void open_store(struct fp_worker *w)
+{
+    const struct fp_conf *c = w->child->conf;
+    unsigned share = c->database.max_connections / c->process.workers;
+    struct fp_str from_file = fp_str_trim(
+        c->database.url_file ? file_of(w, "database.url_file", URL_MAX_BYTES) : FP_STR_NULL);
+    const char *url = w->child->pg_url ? w->child->pg_url : c->database.url;
+    struct fp_store_options o = {
+        .url = from_file.len ? fp_arena_str(w->arena, from_file).data : url,
+        .application_name = "flowplane",
+        .pool_size = share < 1                       ? 1
+                     : share < c->database.pool_size ? share
+                                                     : c->database.pool_size,
+        .min_connections = c->database.min_connections,
+        .connect_timeout_ms = c->database.connect_timeout_ms,
+        .idle_timeout_ms = c->database.idle_timeout_ms,
+        .statement_timeout_ms = c->database.statement_timeout_ms,
+        .queue_max = STORE_QUEUE_MAX,
+    };
+    w->store = fp_store_new(w->loop, &o);
+}
+
+static void open_api(struct fp_worker *w)
+{
+    const struct fp_conf *c = w->child->conf;
+    size_t n = c->validation.external_clusters.n;
+    struct fp_str *external = fp_arena_alloc(w->arena, (n + 1) * sizeof(*external));
+    for (size_t i = 0; i < n; i++)
+        external[i] = fp_str_of(c->validation.external_clusters.items[i]);
+    struct fp_api_options o = {
+        .store = w->store,
+        .pool = w->pool,
+        .page = w->child->page,
+        .slot = w->slot,
+        .body_limit_bytes = c->api.body_limit_bytes,
+        .bulk_body_limit_bytes = c->api.bulk_body_limit_bytes,
+        .allow_privileged_ports = c->validation.allow_privileged_ports,
+        .external_clusters = external,
+        .external_clusters_n = n,
+        .instance_id = c->process.instance_id,
+    };
+    w->api = fp_api_new(w->loop, &o);
+    struct fp_http_limits limits = {
+        .request_line_bytes = 8 * 1024, /* contract §2.1 */
+        .header_bytes = 32 * 1024,
+        .headers_n = 100,
+        .max_connections = c->api.max_connections,
+        .h2_max_streams = c->api.h2_max_streams,
+        .header_timeout_ms = c->api.header_timeout_ms,
+        .request_timeout_ms = c->api.request_timeout_ms,
+        .idle_timeout_ms = c->api.idle_timeout_ms,
+        .write_timeout_ms = c->api.request_timeout_ms,
+        .gzip = c->api.gzip,
+    };
+    w->api_server = fp_http_server_new(w->loop, &limits, fp_api_handlers(w->api));
+}
+
+static void open_xds(struct fp_worker *w)
+{
+    const struct fp_conf *c = w->child->conf;
+    struct fp_xds_options o = {
+        .control_plane_id = fp_arena_printf(w->arena, "%s/%s", c->observability.service_name,
+                                            c->process.instance_id),
+        .ordering_timeout_ms = c->xds.ordering_timeout_ms,
+        .max_streams = c->xds.max_streams,
+        .first_response_rate = c->xds.first_response_rate,
+        .nack_hold = c->xds.nack_hold,
+        .slot = w->slot,
+        .pool = w->pool,
+        .reflection = c->xds.reflection,
+    };
+    w->xds = fp_xds_engine_new(w->loop, &o);
+    w->grpc = fp_grpc_server_new(c->xds.max_request_bytes);
+    fp_xds_engine_register(w->xds, w->grpc);
+    struct fp_http_limits limits = {
+        .request_line_bytes = 8 * 1024,
+        .header_bytes = H2_HEADER_BYTES,
+        .headers_n = 100,
+        .max_connections = c->xds.max_streams,
+        .h2_max_streams = c->xds.max_streams_per_connection,
+        .header_timeout_ms = c->api.header_timeout_ms,
+        .keepalive_time_ms = c->xds.keepalive_time_ms,
+        .keepalive_timeout_ms = c->xds.keepalive_timeout_ms,
+        .write_timeout_ms = c->xds.write_timeout_ms,
+        .max_age_ms = c->xds.max_connection_age_ms,
+        .max_age_jitter_percent = c->xds.max_connection_age_jitter,
+        .max_age_grace_ms = c->xds.max_connection_age_grace_ms,
+        .h2_only = true,
+    };
+    struct fp_http_handlers h = {.streams = fp_grpc_server_handlers(w->grpc)};
+    w->xds_server = fp_http_server_new(w->loop, &limits, &h);
+}
+
+bool worker_setup(struct fp_worker *w, const char **why)
+{
+    *why = "the built-in descriptors do not load";
+    if (!open_pool(w, why) || !open_tls(w, why))
+        return false;
+    open_store(w);
+    open_api(w);
+    open_xds(w);
+    for (size_t i = 0; i < w->child->api_fds_n; i++)
+        fp_http_server_listen(w->api_server, w->child->api_fds[i], w->api_tls);
+    for (size_t i = 0; i < w->child->xds_fds_n; i++)
+        fp_http_server_listen(w->xds_server, w->child->xds_fds[i], w->xds_tls);
+    return true;
+}
+
+/* Connections first: their streams and requests hold what the engine and the API own. */
+void worker_teardown(struct fp_worker *w)
+{
+    fp_http_server_free(&w->api_server);
+    fp_http_server_free(&w->xds_server);
+    fp_grpc_server_free(&w->grpc);
+    fp_xds_engine_free(&w->xds);
+    fp_api_free(&w->api);
+    fp_store_free(&w->store);
+    fp_tls_context_unref(&w->api_tls);
+    fp_tls_context_unref(&w->xds_tls);
+    fp_pb_pool_free(&w->pool);
+}
