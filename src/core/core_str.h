@@ -39,7 +39,9 @@ struct fp_str fp_str_trim(struct fp_str s); /* ASCII blanks */
 struct fp_str fp_str_split(struct fp_str s, char sep, struct fp_str *rest);
 bool fp_str_to_u64(struct fp_str s, uint64_t *out); /* decimal, whole string, no sign */
 bool fp_str_to_i64(struct fp_str s, int64_t *out);
-bool fp_str_is_utf8(struct fp_str s);  /* RFC 3629, NUL is allowed here */
+bool fp_str_is_utf8(struct fp_str s); /* RFC 3629, NUL is allowed here */
+/* Bytes of the UTF-8 sequence at p (1..4), 0 when there is no valid one (or n == 0). */
+size_t fp_utf8_step(const char *p, size_t n);
 uint64_t fp_str_hash(struct fp_str s); /* seeded per boot of the process tree; never stored */
 /* Edit distance with early exit, for "did you mean"; returns max + 1 when farther than max. */
 unsigned fp_str_distance(struct fp_str a, struct fp_str b, unsigned max);
