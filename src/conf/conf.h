@@ -24,6 +24,8 @@ struct fp_conf_tls {
 
 struct fp_conf {
     struct fp_arena *arena;
+    const char **origins; /* per directive, private to the room; NULL: the default */
+    bool dev;
     struct {
         const char *user, *group, *instance_id;
         bool daemon;
@@ -116,6 +118,7 @@ struct fp_conf_sources {          /* where values come from; built once by main 
     size_t overrides_n;
     const char *prefix_share, *prefix_etc; /* directories of the default layers */
     bool dev;                              /* --dev defaults below all layers */
+    bool relaxed; /* -s: a missing database URL is no error, nothing is asked of the environment */
 };
 
 /* Directives whose change a reload cannot take up (class R), compared between two configurations.
