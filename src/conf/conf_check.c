@@ -3,8 +3,9 @@
  * Runs in the master.  Every check names the directive and where its value came from.
  */
 #include <arpa/inet.h>
-#include <stdlib.h>
+#include <unistd.h>
 #include "core/core_log.h"
+#include "os/os_process.h"
 #include "os/os_socket.h"
 #include "conf/conf_int.h"
 
@@ -16,6 +17,33 @@ static const char *origin_of(const struct fp_conf_load *l, const char *name)
 static bool is_set(const struct fp_conf_load *l, const char *name)
 {
     return origin_of(l, name) != NULL;
+}
+
+/* --- process --- */
+
+/*
+ * As root, workers need a user to become.  One that was named must exist; the default gives way to
+ * nobody, so that a checkout runs on a machine without the package.
+ */
+static void check_user(struct fp_conf_load *l)
+{
+    struct fp_conf *c = l->c;
+    uid_t uid;
+    gid_t gid;
+    if (geteuid() != 0 || fp_process_user_lookup(c->process.user, c->process.group, &uid, &gid))
+        return;
+    if (is_set(l, "process.user") || is_set(l, "process.group")) {
+        const char *o = origin_of(l, "process.user");
+        fp_conf_error(l, o ? o : origin_of(l, "process.group"),
+                      "process.user \"%s\" or process.group \"%s\" does not exist", c->process.user,
+                      c->process.group);
+        return;
+    }
+    if (!l->s->relaxed)
+        fp_conf_warn(l, NULL, "user %s does not exist: workers run as nobody", c->process.user);
+    c->process.user = "nobody";
+    c->process.group =
+        fp_process_user_lookup("nobody", "nogroup", &uid, &gid) ? "nogroup" : "nobody";
 }
 
 /* --- database --- */
@@ -41,8 +69,9 @@ static void check_url(struct fp_conf_load *l, const char *name, const char *alia
         return;
     if (!url_scheme_ok(url)) {
         const char *colon = strstr(url, "://");
-        fp_conf_error(l, o, "%s: the scheme \"%.*s\" is not supported, must be postgresql:// or postgres://",
-                      alias, colon ? (int)(colon - url) : 0, url);
+        fp_conf_error(
+            l, o, "%s: the scheme \"%.*s\" is not supported, must be postgresql:// or postgres://",
+            alias, colon ? (int)(colon - url) : 0, url);
     } else if (!percent_ok(url)) {
         fp_conf_error(l, o, "%s: a %% must be followed by two hex digits", alias);
     }
@@ -73,10 +102,11 @@ static void check_database(struct fp_conf_load *l)
                       c->database.min_connections, c->database.pool_size);
     /* libpq and sun_path: 107 bytes for the whole name of the socket */
     if (c->database.embedded && strlen(c->process.runtime_dir) + sizeof "/pg/.s.PGSQL.5432" > 107)
-        fp_conf_error(l, origin_of(l, "process.runtime_dir"),
-                      "process.runtime_dir %s is too long for the socket of the embedded PostgreSQL "
-                      "(at most %zu bytes)",
-                      c->process.runtime_dir, (size_t)107 - sizeof "/pg/.s.PGSQL.5432");
+        fp_conf_error(
+            l, origin_of(l, "process.runtime_dir"),
+            "process.runtime_dir %s is too long for the socket of the embedded PostgreSQL "
+            "(at most %zu bytes)",
+            c->process.runtime_dir, (size_t)107 - sizeof "/pg/.s.PGSQL.5432");
 }
 
 /* --- addresses and ports --- */
@@ -110,8 +140,8 @@ static void check_ports(struct fp_conf_load *l)
         for (size_t j = 0; j < i; j++)
             if (p[i].port && p[i].port == p[j].port) {
                 const char *o = origin_of(l, p[i].name);
-                fp_conf_error(l, o ? o : origin_of(l, p[j].name), "%s and %s are both %u", p[i].name,
-                              p[j].name, p[i].port);
+                fp_conf_error(l, o ? o : origin_of(l, p[j].name), "%s and %s are both %u",
+                              p[i].name, p[j].name, p[i].port);
             }
 }
 
@@ -172,8 +202,9 @@ static void check_observability(struct fp_conf_load *l)
     const char *t = c->observability.log_target;
     bool file = strncmp(t, "file:", 5) == 0;
     if (file ? t[5] != '/' : strcmp(t, "stdout") && strcmp(t, "stderr") && strcmp(t, "syslog"))
-        fp_conf_error(l, origin_of(l, "observability.log_target"),
-                      "observability.log_target must be stdout, stderr, syslog or file:<absolute path>");
+        fp_conf_error(
+            l, origin_of(l, "observability.log_target"),
+            "observability.log_target must be stdout, stderr, syslog or file:<absolute path>");
     if (c->observability.enable_tracing && !c->observability.jaeger_endpoint &&
         !c->observability.otlp_endpoint)
         fp_conf_warn(l, origin_of(l, "observability.enable_tracing"),
@@ -185,13 +216,15 @@ static void check_later(struct fp_conf_load *l)
 {
     for (size_t i = 0; i < fp_conf_table_n; i++)
         if ((fp_conf_table[i].flags & FP_CONF_LATER) && l->c->origins[i])
-            fp_conf_warn(l, l->c->origins[i], "%s is accepted, but its feature is not in this version",
+            fp_conf_warn(l, l->c->origins[i],
+                         "%s is accepted, but its feature is not in this version",
                          fp_conf_table[i].name);
 }
 
 void fp_conf_check(struct fp_conf_load *l)
 {
     struct fp_conf *c = l->c;
+    check_user(l);
     check_database(l);
     check_addresses(l, "api.bind_address", &c->api.bind_address);
     check_addresses(l, "xds.bind_address", &c->xds.bind_address);
@@ -204,8 +237,9 @@ void fp_conf_check(struct fp_conf_load *l)
                           "api.trusted_proxies: \"%s\" is not a network such as 10.0.0.0/8",
                           c->api.trusted_proxies.items[i]);
     if (c->xds.debounce_min_ms > c->xds.debounce_max_ms)
-        fp_conf_error(l, origin_of(l, is_set(l, "xds.debounce_min") ? "xds.debounce_min"
-                                                                    : "xds.debounce_max"),
-                      "xds.debounce_min is greater than xds.debounce_max");
+        fp_conf_error(
+            l,
+            origin_of(l, is_set(l, "xds.debounce_min") ? "xds.debounce_min" : "xds.debounce_max"),
+            "xds.debounce_min is greater than xds.debounce_max");
     check_later(l);
 }

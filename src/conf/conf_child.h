@@ -20,3 +20,18 @@ struct fp_child {
     const char *pg_url; /* URL of the embedded PostgreSQL, or NULL: conf's */
     bool foreground;
 };
+
+/* The table's files, opened by the master as root.  Children inherit the descriptors. */
+#define FP_CONF_FILES_MAX 16
+struct fp_conf_files {
+    struct fp_child_file items[FP_CONF_FILES_MAX];
+    size_t n;
+};
+/* false after one line per file that cannot be opened (or is readable by others) went to err. */
+bool fp_conf_files_open(const struct fp_conf *c, struct fp_conf_files *out, FILE *err);
+void fp_conf_files_close(struct fp_conf_files *f);
+/* In a child: the file's text, data == NULL when it is not configured or unreadable (*error). */
+struct fp_str fp_child_file_text(const struct fp_child_file *files, size_t n, const char *directive,
+                                 size_t max_bytes, struct fp_arena *a, int *error);
+/* In a child: pg_url, else the file's, else the directive's; NULL after *why was set. */
+const char *fp_child_database_url(const struct fp_child *c, struct fp_arena *a, const char **why);

@@ -77,7 +77,7 @@ static void apply(struct fp_conf_load *l, size_t index, const char *name, struct
     const char *v = value_of(d, name);
     if (!v)
         return;
-    if (d->type == FP_CONF_INT && link_value(v)) {
+    if (d->type == FP_CONF_T_INT && link_value(v)) {
         link_seen(links, name);
         return;
     }
@@ -88,7 +88,8 @@ static void apply(struct fp_conf_load *l, size_t index, const char *name, struct
 /* One name with a meaning of its own: true is log_format = "json", false says nothing. */
 static void apply_json_logging(struct fp_conf_load *l)
 {
-    static const char *const yes[] = {"1", "true", "yes", "on"}, *const no[] = {"0", "false", "no", "off"};
+    static const char *const yes[] = {"1", "true", "yes", "on"}, *const no[] = {"0", "false", "no",
+                                                                                "off"};
     const char *v = getenv("FLOWPLANE_JSON_LOGGING");
     if (!v || !*v)
         return;
@@ -141,9 +142,9 @@ static const char *near_env(struct fp_arena *a, const char *name)
 
 static void strays(struct fp_conf_load *l, struct links *links)
 {
-    static const char *const ignored[] = {
-        "FLOWPLANE_CLUSTER_NAME",    "FLOWPLANE_ROUTE_NAME",   "FLOWPLANE_LISTENER_NAME",
-        "FLOWPLANE_BACKEND_ADDRESS", "FLOWPLANE_BACKEND_PORT", "FLOWPLANE_LISTENER_PORT"};
+    static const char *const ignored[] = {"FLOWPLANE_CLUSTER_NAME",  "FLOWPLANE_ROUTE_NAME",
+                                          "FLOWPLANE_LISTENER_NAME", "FLOWPLANE_BACKEND_ADDRESS",
+                                          "FLOWPLANE_BACKEND_PORT",  "FLOWPLANE_LISTENER_PORT"};
     for (char **e = environ; e && *e; e++) {
         const char *eq = strchr(*e, '=');
         if (!eq || strncmp(*e, "FLOWPLANE_", 10) != 0 || !eq[1])
@@ -159,7 +160,8 @@ static void strays(struct fp_conf_load *l, struct links *links)
             link_seen(links, name);
         } else if (!ours(name)) {
             const char *near = near_env(l->c->arena, name);
-            fp_conf_warn(l, NULL, near ? "unknown variable %s; did you mean %s?" : "unknown variable %s",
+            fp_conf_warn(l, NULL,
+                         near ? "unknown variable %s; did you mean %s?" : "unknown variable %s",
                          name, near);
         }
     }

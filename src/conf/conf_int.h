@@ -2,18 +2,19 @@
 #pragma once
 #include <stdarg.h>
 #include "conf/conf.h"
+#include "core/core_buf.h"
 #include "core/core_str.h"
 
 enum fp_conf_type {
-    FP_CONF_STRING, /* const char *; with choices: one of them */
-    FP_CONF_PATH,   /* const char *; not blank */
-    FP_CONF_INT,    /* unsigned of the field's width */
-    FP_CONF_SIZE,   /* bytes; 64K 2M 1G */
-    FP_CONF_DUR,    /* milliseconds; integer seconds or 250ms 30s 15m 12h 90d */
-    FP_CONF_BOOL,
-    FP_CONF_RATIO,  /* double 0..1 */
-    FP_CONF_LIST,   /* struct fp_conf_list */
-    FP_CONF_CHOICE, /* index into choices, of the field's width; "false" and "true" take a bool */
+    FP_CONF_T_STRING, /* const char *; with choices: one of them */
+    FP_CONF_T_PATH,   /* const char *; not blank */
+    FP_CONF_T_INT,    /* unsigned of the field's width */
+    FP_CONF_T_SIZE,   /* bytes; 64K 2M 1G */
+    FP_CONF_T_DUR,    /* milliseconds; integer seconds or 250ms 30s 15m 12h 90d */
+    FP_CONF_T_BOOL,
+    FP_CONF_T_RATIO,  /* double 0..1 */
+    FP_CONF_T_LIST,   /* struct fp_conf_list */
+    FP_CONF_T_CHOICE, /* index into choices, of the field's width; "false" and "true" take a bool */
 };
 enum fp_conf_flag {
     FP_CONF_SECRET = 1,  /* masked in -T, wiped from the environment */
@@ -40,9 +41,9 @@ struct fp_conf_directive {
 extern const struct fp_conf_directive fp_conf_table[];
 extern const size_t fp_conf_table_n;
 #define FP_CONF_NONE ((size_t)-1)
-size_t fp_conf_find(struct fp_str name);              /* index, or FP_CONF_NONE */
-const char *fp_conf_near(struct fp_str name);         /* nearest directive, or NULL */
-bool fp_conf_group_known(struct fp_str name);         /* "api", "api.tls" */
+size_t fp_conf_find(struct fp_str name);               /* index, or FP_CONF_NONE */
+const char *fp_conf_near(struct fp_str name);          /* nearest directive, or NULL */
+bool fp_conf_group_known(struct fp_str name);          /* "api", "api.tls" */
 void fp_conf_env_name(char out[80], const char *name); /* FLOWPLANE_API_TLS_CERT_PATH */
 
 /* One value before it is checked, from whatever source. */
@@ -76,7 +77,8 @@ void fp_conf_set(struct fp_conf_load *l, size_t index, const struct fp_conf_raw 
 bool fp_conf_value_equal(const struct fp_conf *a, const struct fp_conf *b,
                          const struct fp_conf_directive *d);
 /* libconfig syntax of the effective value; false when unset */
-bool fp_conf_value_print(const struct fp_conf *c, const struct fp_conf_directive *d, FILE *out);
+bool fp_conf_value_print(const struct fp_conf *c, const struct fp_conf_directive *d,
+                         struct fp_buf *out);
 static inline void *fp_conf_field(const struct fp_conf *c, const struct fp_conf_directive *d)
 {
     return (char *)(uintptr_t)c + d->offset;

@@ -1,6 +1,7 @@
 /*
  * Loads the layers of contract §12.1 into one struct fp_conf.  Runs in the master, and in the
- * command line before it.  Later layers win key by key; every error is reported, not the first only.
+ * command line before it.  Later layers win key by key; every error is reported, not the first
+ * only.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -111,8 +112,8 @@ static void walk_group(const struct walk *w, const config_setting_t *group, cons
     for (int i = 0; i < config_setting_length(group); i++) {
         const config_setting_t *s = config_setting_get_elem(group, (unsigned)i);
         const char *origin = line_of(w, config_setting_source_line(s));
-        const char *name =
-            fp_arena_printf(l->c->arena, "%s%s%s", prefix, *prefix ? "." : "", config_setting_name(s));
+        const char *name = fp_arena_printf(l->c->arena, "%s%s%s", prefix, *prefix ? "." : "",
+                                           config_setting_name(s));
         size_t at = fp_conf_find(fp_str_of(name));
         if (at != FP_CONF_NONE && !(fp_conf_table[at].flags & FP_CONF_HIDDEN)) {
             struct fp_conf_raw raw;
@@ -129,8 +130,9 @@ static void walk_group(const struct walk *w, const config_setting_t *group, cons
                               config_setting_name(s));
         } else {
             const char *near = fp_conf_near(fp_str_of(name));
-            fp_conf_error(l, origin, near ? "unknown directive \"%s\"; did you mean \"%s\"?"
-                                          : "unknown directive \"%s\"",
+            fp_conf_error(l, origin,
+                          near ? "unknown directive \"%s\"; did you mean \"%s\"?"
+                               : "unknown directive \"%s\"",
                           name, near);
         }
     }
@@ -149,7 +151,7 @@ static void report_parse(const struct walk *w, const config_t *k)
     for (unsigned i = 0; i < line && rest.data; i++)
         at = fp_str_trim(fp_str_split(rest, '\n', &rest));
     size_t n = 0;
-    while (n < at.len && at.data[n] != ' ' && at.data[n] != '=' && at.data[n] != ':' )
+    while (n < at.len && at.data[n] != ' ' && at.data[n] != '=' && at.data[n] != ':')
         n++;
     fp_conf_error(w->l, origin, "\"%.*s\" is given twice in this file", (int)n, at.data);
 }
@@ -183,7 +185,8 @@ void fp_conf_override_load(struct fp_conf_load *l, const char *text)
     struct fp_str s = fp_str_of(text);
     size_t n = strcspn(text, "=:");
     struct fp_str name = fp_str_trim(fp_str_n(text, n));
-    struct fp_str value = n < s.len ? fp_str_trim(fp_str_n(text + n + 1, s.len - n - 1)) : FP_STR_NULL;
+    struct fp_str value =
+        n < s.len ? fp_str_trim(fp_str_n(text + n + 1, s.len - n - 1)) : FP_STR_NULL;
     if (value.len && value.data[value.len - 1] == ';')
         value = fp_str_trim(fp_str_n(value.data, value.len - 1));
     if (!name.len || !value.len) {
@@ -218,14 +221,25 @@ void fp_conf_override_load(struct fp_conf_load *l, const char *text)
 
 /* --- all layers ----------------------------------------------------------------------------- */
 
-static int conf_only(const struct dirent *e)
-{
-    return e->d_name[0] != '.' && fp_str_ends(fp_str_of(e->d_name), FP_STR(".conf"));
-}
+#define CONF_D_MAX 256
 
-static int by_name(const struct dirent **a, const struct dirent **b)
+/* The *.conf of a directory by name: an insertion sort, there are few. */
+static size_t conf_d_names(struct fp_arena *a, const char *dir, const char *names[CONF_D_MAX])
 {
-    return strcmp((*a)->d_name, (*b)->d_name);
+    size_t n = 0;
+    DIR *d = opendir(dir);
+    const struct dirent *e;
+    while (d && n < CONF_D_MAX && (e = readdir(d))) {
+        if (e->d_name[0] == '.' || !fp_str_ends(fp_str_of(e->d_name), FP_STR(".conf")))
+            continue;
+        size_t at = n++;
+        for (; at > 0 && strcmp(names[at - 1], e->d_name) > 0; at--)
+            names[at] = names[at - 1];
+        names[at] = fp_arena_strdup(a, e->d_name);
+    }
+    if (d)
+        closedir(d);
+    return n;
 }
 
 static void load_files(struct fp_conf_load *l)
@@ -237,18 +251,16 @@ static void load_files(struct fp_conf_load *l)
         return;
     }
     if (s->prefix_share)
-        fp_conf_file_load(l, fp_arena_printf(a, "%s/flowplane.conf.default", s->prefix_share), false);
+        fp_conf_file_load(l, fp_arena_printf(a, "%s/flowplane.conf.default", s->prefix_share),
+                          false);
     if (!s->prefix_etc)
         return;
     fp_conf_file_load(l, fp_arena_printf(a, "%s/flowplane.conf", s->prefix_etc), false);
     const char *dir = fp_arena_printf(a, "%s/conf.d", s->prefix_etc);
-    struct dirent **names = NULL;
-    int n = scandir(dir, &names, conf_only, by_name);
-    for (int i = 0; i < n; i++) {
-        fp_conf_file_load(l, fp_arena_printf(a, "%s/%s", dir, names[i]->d_name), true);
-        free(names[i]);
-    }
-    free(names);
+    const char *names[CONF_D_MAX];
+    size_t n = conf_d_names(a, dir, names);
+    for (size_t i = 0; i < n; i++)
+        fp_conf_file_load(l, fp_arena_printf(a, "%s/%s", dir, names[i]), true);
 }
 
 static void set_default(struct fp_conf_load *l, const char *name, const char *value)
@@ -266,18 +278,16 @@ static void load_dev(struct fp_conf_load *l)
     static const struct {
         const char *name, *value;
         bool below;
-    } dev[] = {{"process.runtime_dir", "run", true},
-               {"process.state_dir", "run/state", true},
-               {"database.embedded", "true", false},
-               {"xds.bind_address", "127.0.0.1", false},
-               {"bootstrap.print", "true", false},
-               {"process.workers", "2", false}};
-    char *cwd = getcwd(NULL, 0);
+    } dev[] = {{"process.runtime_dir", "run", true}, {"process.state_dir", "run/state", true},
+               {"database.embedded", "true", false}, {"xds.bind_address", "127.0.0.1", false},
+               {"bootstrap.print", "true", false},   {"process.workers", "2", false}};
+    char buf[4096];
+    const char *cwd = getcwd(buf, sizeof buf);
     for (size_t i = 0; i < sizeof dev / sizeof *dev; i++)
         set_default(l, dev[i].name,
-                    dev[i].below ? fp_arena_printf(l->c->arena, "%s/%s", cwd ? cwd : ".", dev[i].value)
-                                 : dev[i].value);
-    free(cwd);
+                    dev[i].below
+                        ? fp_arena_printf(l->c->arena, "%s/%s", cwd ? cwd : ".", dev[i].value)
+                        : dev[i].value);
 }
 
 static void derive(struct fp_conf *c)

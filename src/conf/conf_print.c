@@ -2,7 +2,6 @@
  * What the tables say: -T (a configuration that loads again) and the directive part of
  * flowplane.conf(5).  Runs in the command line only.
  */
-#include <stdlib.h>
 #include "conf/conf_int.h"
 
 /* The group of a directive: "api.tls" of "api.tls.cert_path". */
@@ -14,11 +13,9 @@ static struct fp_str group_of(const char *name)
 static void print_one(const struct fp_conf *c, size_t i, const char *indent, FILE *out)
 {
     const struct fp_conf_directive *d = &fp_conf_table[i];
-    char *text = NULL;
-    size_t n = 0;
-    FILE *mem = open_memstream(&text, &n);
-    bool set = fp_conf_value_print(c, d, mem);
-    fclose(mem);
+    struct fp_buf b = {0};
+    bool set = fp_conf_value_print(c, d, &b);
+    const char *text = fp_buf_cstr(&b);
     const char *key = strrchr(d->name, '.') + 1;
     bool masked = set && (d->flags & FP_CONF_SECRET) && strstr(text, "***");
     /* what is unset or masked is a comment, so that the whole loads again */
@@ -26,7 +23,7 @@ static void print_one(const struct fp_conf *c, size_t i, const char *indent, FIL
             key, set ? text : "unset");
     fprintf(out, "  # %s: %s, class %c\n", d->name, c->origins[i] ? c->origins[i] : "default",
             d->class);
-    free(text);
+    fp_buf_fini(&b);
 }
 
 /* Groups as they stand in the table; a nested group ("api.tls") opens inside its parent. */
@@ -62,9 +59,9 @@ static void man_text(const char *s, FILE *out)
 static const char *man_type(const struct fp_conf_directive *d)
 {
     static const char *const names[] = {
-        [FP_CONF_STRING] = "string", [FP_CONF_PATH] = "path",     [FP_CONF_INT] = "integer",
-        [FP_CONF_SIZE] = "size",     [FP_CONF_DUR] = "duration",  [FP_CONF_BOOL] = "boolean",
-        [FP_CONF_RATIO] = "number",  [FP_CONF_LIST] = "list",     [FP_CONF_CHOICE] = "word"};
+        [FP_CONF_T_STRING] = "string", [FP_CONF_T_PATH] = "path",    [FP_CONF_T_INT] = "integer",
+        [FP_CONF_T_SIZE] = "size",     [FP_CONF_T_DUR] = "duration", [FP_CONF_T_BOOL] = "boolean",
+        [FP_CONF_T_RATIO] = "number",  [FP_CONF_T_LIST] = "list",    [FP_CONF_T_CHOICE] = "word"};
     return names[d->type];
 }
 
@@ -93,7 +90,10 @@ static void man_range(const struct fp_conf_directive *d, FILE *out)
         else
             *(uint64_t *)f = (uint64_t)ends[i];
         fputs(i ? " to " : ", ", out);
-        fp_conf_value_print(&scratch, d, out);
+        struct fp_buf b = {0};
+        fp_conf_value_print(&scratch, d, &b);
+        fputs(fp_buf_cstr(&b), out);
+        fp_buf_fini(&b);
     }
 }
 
@@ -116,7 +116,7 @@ void fp_conf_print_man(FILE *out)
         fprintf(out, "\n.br\nType %s", man_type(d));
         if (d->choices)
             fputs(", ", out), man_choices(d->choices, out);
-        else if (d->type == FP_CONF_INT || d->type == FP_CONF_SIZE || d->type == FP_CONF_DUR)
+        else if (d->type == FP_CONF_T_INT || d->type == FP_CONF_T_SIZE || d->type == FP_CONF_T_DUR)
             man_range(d, out), fputs(";\n", out);
         else
             fputs(";\n", out);
@@ -124,7 +124,7 @@ void fp_conf_print_man(FILE *out)
         if (d->def && *d->def)
             fputs("\\(lq", out), man_text(d->def, out), fputs("\\(rq", out);
         else
-            fputs(d->type == FP_CONF_LIST ? "empty" : "unset", out);
+            fputs(d->type == FP_CONF_T_LIST ? "empty" : "unset", out);
         fprintf(out, "; class %c.\n", d->class);
         char env[80];
         fp_conf_env_name(env, d->name);

@@ -4,7 +4,8 @@
  * directive: relations between several are in conf_check.c.
  */
 #include <ctype.h>
-#include "core/core_buf.h"
+#include <stdio.h>
+#include "fp_config.h"
 #include "conf/conf_int.h"
 
 #define F(path) offsetof(struct fp_conf, path), sizeof(((struct fp_conf *)0)->path)
@@ -17,26 +18,49 @@
 #define GB      (1024 * MB)
 #define LATER   .flags = FP_CONF_LATER
 
-#define STR(n, cl, f, d, ...)  {n, FP_CONF_STRING, cl, F(f), d, .help = __VA_ARGS__}
-#define PATH(n, cl, f, d, ...) {n, FP_CONF_PATH, cl, F(f), d, .help = __VA_ARGS__}
-#define BOOL(n, cl, f, d, ...) {n, FP_CONF_BOOL, cl, F(f), d, .help = __VA_ARGS__}
-#define LIST(n, cl, f, d, ...) {n, FP_CONF_LIST, cl, F(f), d, .help = __VA_ARGS__}
-#define INT(n, cl, f, d, lo, hi, ...)  {n, FP_CONF_INT, cl, F(f), d, lo, hi, .help = __VA_ARGS__}
-#define SIZE(n, cl, f, d, lo, hi, ...) {n, FP_CONF_SIZE, cl, F(f), d, lo, hi, .help = __VA_ARGS__}
-#define DUR(n, cl, f, d, lo, hi, ...)  {n, FP_CONF_DUR, cl, F(f), d, lo, hi, .help = __VA_ARGS__}
+#define STR(n, cl, f, d, ...)                                                                      \
+    {                                                                                              \
+        n, FP_CONF_T_STRING, cl, F(f), d, .help = __VA_ARGS__                                      \
+    }
+#define PATH(n, cl, f, d, ...)                                                                     \
+    {                                                                                              \
+        n, FP_CONF_T_PATH, cl, F(f), d, .help = __VA_ARGS__                                        \
+    }
+#define BOOL(n, cl, f, d, ...)                                                                     \
+    {                                                                                              \
+        n, FP_CONF_T_BOOL, cl, F(f), d, .help = __VA_ARGS__                                        \
+    }
+#define LIST(n, cl, f, d, ...)                                                                     \
+    {                                                                                              \
+        n, FP_CONF_T_LIST, cl, F(f), d, .help = __VA_ARGS__                                        \
+    }
+#define INT(n, cl, f, d, lo, hi, ...)                                                              \
+    {                                                                                              \
+        n, FP_CONF_T_INT, cl, F(f), d, lo, hi, .help = __VA_ARGS__                                 \
+    }
+#define SIZE(n, cl, f, d, lo, hi, ...)                                                             \
+    {                                                                                              \
+        n, FP_CONF_T_SIZE, cl, F(f), d, lo, hi, .help = __VA_ARGS__                                \
+    }
+#define DUR(n, cl, f, d, lo, hi, ...)                                                              \
+    {                                                                                              \
+        n, FP_CONF_T_DUR, cl, F(f), d, lo, hi, .help = __VA_ARGS__                                 \
+    }
 #define CHOICE(n, cl, f, d, ch, ...)                                                               \
-    {n, FP_CONF_CHOICE, cl, F(f), d, .choices = ch, .help = __VA_ARGS__}
+    {                                                                                              \
+        n, FP_CONF_T_CHOICE, cl, F(f), d, .choices = ch, .help = __VA_ARGS__                       \
+    }
 
 /* clang-format off */
 const struct fp_conf_directive fp_conf_table[] = {
-STR("process.user", 'R', process.user, "flowplane", "User of workers and watcher; ignored when not started as root."),
-STR("process.group", 'R', process.group, "flowplane", "Group of workers and watcher; ignored when not started as root."),
+STR("process.user", 'R', process.user, FP_USER, "User of workers and watcher; ignored when not started as root."),
+STR("process.group", 'R', process.group, FP_GROUP, "Group of workers and watcher; ignored when not started as root."),
 STR("process.instance_id", 'R', process.instance_id, NULL, "Name of this instance; the host name unless set."),
 BOOL("process.daemon", 'R', process.daemon, "false", "Go to the background once the start has succeeded."),
 INT("process.workers", 'W', process.workers, "auto", 1, 256, "Number of worker processes, or \"auto\" for one per CPU.", .flags = FP_CONF_AUTO_N),
 PATH("process.pid_file", 'R', process.pid_file, NULL, "File with the pid of the master; <runtime_dir>/flowplane.pid unless set."),
-PATH("process.runtime_dir", 'R', process.runtime_dir, "/run/flowplane", "Directory for sockets and the pid file."),
-PATH("process.state_dir", 'R', process.state_dir, "/var/lib/flowplane", "Directory for the snapshot cache, the bootstrap token and the lock against a second server."),
+PATH("process.runtime_dir", 'R', process.runtime_dir, FP_RUNTIME_DIR, "Directory for sockets and the pid file."),
+PATH("process.state_dir", 'R', process.state_dir, FP_STATE_DIR, "Directory for the snapshot cache, the bootstrap token and the lock against a second server."),
 DUR("process.worker_shutdown_timeout", 'L', process.worker_shutdown_timeout_ms, "30s", S_MS, H_MS, "Time in which old or stopping workers drain their streams."),
 INT("process.max_old_generations", 'L', process.max_old_generations, "3", 1, 50, "Draining generations of workers kept at once; beyond it the oldest is terminated."),
 INT("process.nofile", 'W', process.nofile, "65536", 64, 1048576, "Limit of open files of each process."),
@@ -105,7 +129,7 @@ DUR("xds.write_timeout", 'L', xds.write_timeout_ms, "30s", S_MS, H_MS, "A stream
 DUR("xds.ordering_timeout", 'L', xds.ordering_timeout_ms, "15s", 0, H_MS, "How long a removal waits for the types that referred to it."),
 INT("xds.first_response_rate", 'L', xds.first_response_rate, "2000", 0, 1000000, "First responses per second of the instance; 0 is no limit.", LATER),
 CHOICE("xds.nack_policy", 'L', xds.nack_hold, "isolate", "isolate|hold", "After a NACK: deliver the good siblings, or hold the type back.", LATER),
-PATH("xds.descriptor_set", 'W', xds.descriptor_set, NULL, "Descriptor set of your Envoy that widens the built-in one.", LATER),
+PATH("xds.descriptor_set", 'W', xds.descriptor_set, NULL, "Descriptor set of your Envoy that widens the built-in one.", .flags = FP_CONF_FILE),
 BOOL("xds.reflection", 'W', xds.reflection, "true", "Serve gRPC server reflection."),
 
 LIST("validation.external_clusters", 'L', validation.external_clusters, "xds_cluster", "Clusters that exist in the Envoys' bootstrap and may be referred to."),
@@ -128,9 +152,9 @@ DUR("audit.auth_success_interval", 'L', audit.auth_success_interval_ms, "1h", 0,
 INT("audit.failure_rows_per_minute", 'L', audit.failure_rows_per_minute, "10", 0, 100000, "Rows of failed authentications of an address per minute.", LATER),
 BOOL("audit.hash_chain", 'R', audit.hash_chain, "false", "Chain audit rows by hashes.", LATER),
 
-{"observability.log_level", FP_CONF_STRING, 'L', F(observability.log_level), "info", .choices = "off|error|warn|info|debug|trace", .env = {"FLOWPLANE_LOG_LEVEL"}, .help = "Lowest level that is logged."},
+{"observability.log_level", FP_CONF_T_STRING, 'L', F(observability.log_level), "info", .choices = "off|error|warn|info|debug|trace", .env = {"FLOWPLANE_LOG_LEVEL"}, .help = "Lowest level that is logged."},
 STR("observability.log_filter", 'L', observability.log_filter, NULL, "Levels by target, such as info,flowplane::xds_server=trace; wins over log_level.", .env = {"RUST_LOG"}),
-{"observability.log_format", FP_CONF_STRING, 'L', F(observability.log_format), "auto", .choices = "auto|json|text", .help = "Form of log lines; auto is text on a terminal unless RUST_LOG is set, else json."},
+{"observability.log_format", FP_CONF_T_STRING, 'L', F(observability.log_format), "auto", .choices = "auto|json|text", .help = "Form of log lines; auto is text on a terminal unless RUST_LOG is set, else json."},
 STR("observability.log_target", 'L', observability.log_target, "stdout", "stdout, stderr, syslog or file:<path>."),
 BOOL("observability.enable_metrics", 'W', observability.enable_metrics, "true", "Serve /metrics.", LATER, .env = {"FLOWPLANE_ENABLE_METRICS"}),
 INT("observability.metrics_port", 'W', observability.metrics_port, "0", 0, 65535, "A port of its own for /metrics; 0 is none.", LATER, .env = {"FLOWPLANE_METRICS_PORT"}),
@@ -139,7 +163,7 @@ BOOL("observability.enable_tracing", 'L', observability.enable_tracing, "false",
 STR("observability.service_name", 'L', observability.service_name, "flowplane", "Name in metrics and spans.", LATER, .env = {"FLOWPLANE_SERVICE_NAME"}),
 STR("observability.jaeger_endpoint", 'L', observability.jaeger_endpoint, NULL, "URL of a Jaeger collector.", LATER, .env = {"FLOWPLANE_JAEGER_ENDPOINT"}),
 STR("observability.otlp_endpoint", 'L', observability.otlp_endpoint, NULL, "Base URL of an OTLP collector.", LATER, .env = {"FLOWPLANE_OTLP_ENDPOINT"}),
-{"observability.trace_sampling_ratio", FP_CONF_RATIO, 'L', F(observability.trace_sampling_ratio), "1.0", LATER, .env = {"FLOWPLANE_TRACE_SAMPLING_RATIO"}, .help = "Share of traces that is exported, 0 to 1."},
+{"observability.trace_sampling_ratio", FP_CONF_T_RATIO, 'L', F(observability.trace_sampling_ratio), "1.0", LATER, .env = {"FLOWPLANE_TRACE_SAMPLING_RATIO"}, .help = "Share of traces that is exported, 0 to 1."},
 
 CHOICE("sandbox.mode", 'R', sandbox.mode, "best-effort", "off|best-effort|required", "Confinement of workers and watcher by seccomp and Landlock."),
 };
@@ -183,8 +207,7 @@ const char *fp_conf_near(struct fp_str name)
     if (best)
         return best;
     const char *dot = memrchr(name.data, '.', name.len);
-    struct fp_str last =
-        dot ? fp_str_n(dot + 1, (size_t)(name.data + name.len - dot - 1)) : name;
+    struct fp_str last = dot ? fp_str_n(dot + 1, (size_t)(name.data + name.len - dot - 1)) : name;
     for (size_t i = 0; i < fp_conf_table_n; i++) {
         const char *key = strrchr(fp_conf_table[i].name, '.') + 1;
         if (fp_str_eq_c(last, key) && !(fp_conf_table[i].flags & FP_CONF_HIDDEN))

@@ -57,7 +57,8 @@ static bool include(struct scan *s)
     const char *p = s->p + 8;
     while (p < s->end && (*p == ' ' || *p == '\t'))
         p++;
-    const char *close = p < s->end && *p == '"' ? memchr(p + 1, '"', (size_t)(s->end - p - 1)) : NULL;
+    const char *close =
+        p < s->end && *p == '"' ? memchr(p + 1, '"', (size_t)(s->end - p - 1)) : NULL;
     if (!close || memchr(p, '\n', (size_t)(close - p))) {
         fp_conf_error(s->l, where(s), "@include needs a file name in quotes");
         return false;
@@ -84,7 +85,7 @@ static void copy_comment(struct scan *s)
     if (*s->p == '/' && s->p[1] == '*') {
         put(s, *s->p++);
         put(s, *s->p++);
-        while (s->p < s->end && !(s->p[-1] == '*' && *s->p == '/' ))
+        while (s->p < s->end && !(s->p[-1] == '*' && *s->p == '/'))
             put(s, *s->p++);
         return;
     }
@@ -172,8 +173,8 @@ static bool read_level(struct fp_conf_load *l, struct fp_conf_text *t, const cha
     else if (t->out->len + in.len > TEXT_MAX_BYTES)
         fp_conf_error(l, path, "the configuration is larger than %zu bytes", TEXT_MAX_BYTES);
     else {
-        struct scan s = {.l = l, .t = t, .file = fp_arena_strdup(l->c->arena, path), .line = 1,
-                         .depth = depth};
+        struct scan s = {
+            .l = l, .t = t, .file = fp_arena_strdup(l->c->arena, path), .line = 1, .depth = depth};
         fp_buf_cstr(&in); /* a NUL behind the end: look-ahead by one is safe */
         s.p = in.data ? in.data : "";
         s.end = s.p + in.len;

@@ -57,8 +57,8 @@ static int choice_index(const char *choices, struct fp_str s)
 
 static const char *human(struct fp_arena *a, enum fp_conf_type type, int64_t v)
 {
-    const struct unit *u = type == FP_CONF_DUR ? dur_units : size_units;
-    int i = type == FP_CONF_DUR ? 4 : type == FP_CONF_SIZE ? 3 : -1;
+    const struct unit *u = type == FP_CONF_T_DUR ? dur_units : size_units;
+    int i = type == FP_CONF_T_DUR ? 4 : type == FP_CONF_T_SIZE ? 3 : -1;
     if (i < 0 || v == 0)
         return fp_arena_printf(a, "%lld", (long long)v);
     while (i > 0 && v % u[i].factor)
@@ -98,10 +98,11 @@ static const char *store_number(struct fp_conf *c, const struct fp_conf_directiv
                                 const struct fp_conf_raw *raw)
 {
     static const char *const want[] = {
-        [FP_CONF_INT] = "an integer", [FP_CONF_SIZE] = "a size such as 65536, \"64K\" or \"2M\"",
-        [FP_CONF_DUR] = "a duration: seconds, or text such as \"250ms\", \"30s\", \"15m\""};
+        [FP_CONF_T_INT] = "an integer",
+        [FP_CONF_T_SIZE] = "a size such as 65536, \"64K\" or \"2M\"",
+        [FP_CONF_T_DUR] = "a duration: seconds, or text such as \"250ms\", \"30s\", \"15m\""};
     int64_t v;
-    bool dur = d->type == FP_CONF_DUR;
+    bool dur = d->type == FP_CONF_T_DUR;
     if (raw->kind == FP_RAW_INT) {
         v = raw->i;
         if (dur && v > 0)
@@ -120,7 +121,7 @@ static const char *store_number(struct fp_conf *c, const struct fp_conf_directiv
             return store_int(c, d, dur && v > 0 && v <= INT64_MAX / 1000 ? v * 1000 : v);
         }
         bool unit = dur ? with_unit(s, dur_units, 5, &v) : with_unit(s, size_units, 4, &v);
-        if (d->type != FP_CONF_INT && unit)
+        if (d->type != FP_CONF_T_INT && unit)
             return store_int(c, d, v);
     }
     return fp_arena_printf(c->arena, "must be %s%s", want[d->type],
@@ -172,7 +173,7 @@ static const char *store_string(struct fp_conf *c, const struct fp_conf_directiv
     struct fp_str s = fp_str_of(raw->s);
     if (!fp_str_is_utf8(s))
         return "is not UTF-8";
-    if (d->type == FP_CONF_PATH && fp_str_trim(s).len == 0)
+    if (d->type == FP_CONF_T_PATH && fp_str_trim(s).len == 0)
         return "must not be blank";
     for (size_t i = 0; i < s.len; i++)
         if ((unsigned char)s.data[i] < 0x20)
@@ -244,11 +245,11 @@ const char *fp_conf_store(struct fp_conf *c, const struct fp_conf_directive *d,
 {
     static const char *(*const by_type[])(struct fp_conf *, const struct fp_conf_directive *,
                                           const struct fp_conf_raw *) = {
-        [FP_CONF_STRING] = store_string, [FP_CONF_PATH] = store_string,
-        [FP_CONF_INT] = store_number,    [FP_CONF_SIZE] = store_number,
-        [FP_CONF_DUR] = store_number,    [FP_CONF_BOOL] = store_bool,
-        [FP_CONF_RATIO] = store_ratio,   [FP_CONF_LIST] = store_list,
-        [FP_CONF_CHOICE] = store_choice};
+        [FP_CONF_T_STRING] = store_string, [FP_CONF_T_PATH] = store_string,
+        [FP_CONF_T_INT] = store_number,    [FP_CONF_T_SIZE] = store_number,
+        [FP_CONF_T_DUR] = store_number,    [FP_CONF_T_BOOL] = store_bool,
+        [FP_CONF_T_RATIO] = store_ratio,   [FP_CONF_T_LIST] = store_list,
+        [FP_CONF_T_CHOICE] = store_choice};
     return by_type[d->type](c, d, raw);
 }
 
@@ -273,32 +274,32 @@ bool fp_conf_value_equal(const struct fp_conf *a, const struct fp_conf *b,
                          const struct fp_conf_directive *d)
 {
     const void *fa = fp_conf_field(a, d), *fb = fp_conf_field(b, d);
-    if (d->type == FP_CONF_LIST)
+    if (d->type == FP_CONF_T_LIST)
         return list_equal(fa, fb);
-    if (d->type != FP_CONF_STRING && d->type != FP_CONF_PATH)
+    if (d->type != FP_CONF_T_STRING && d->type != FP_CONF_T_PATH)
         return memcmp(fa, fb, d->width) == 0;
     const char *sa = *(const char *const *)fa, *sb = *(const char *const *)fb;
     return sa && sb ? strcmp(sa, sb) == 0 : sa == sb;
 }
 
-static void print_string(const char *s, FILE *out)
+static void print_string(const char *s, struct fp_buf *out)
 {
-    fputc('"', out);
+    fp_buf_append_byte(out, '"');
     for (; *s; s++) {
         if (*s == '"' || *s == '\\')
-            fputc('\\', out);
-        fputc(*s, out);
+            fp_buf_append_byte(out, '\\');
+        fp_buf_append_byte(out, (uint8_t)*s);
     }
-    fputc('"', out);
+    fp_buf_append_byte(out, '"');
 }
 
 /* "postgresql://u:***@h/db": the password of a URL, or everything when it is not a URL. */
-static void print_secret(const char *s, FILE *out)
+static void print_secret(const char *s, struct fp_buf *out)
 {
     const char *authority = strstr(s, "://");
     const char *query = strchr(s, '?');
     if (!authority || (query && strcasestr(query, "password"))) {
-        fputs("\"***\"", out);
+        fp_buf_append_c(out, "\"***\"");
         return;
     }
     authority += 3;
@@ -313,38 +314,39 @@ static void print_secret(const char *s, FILE *out)
     print_string(head, out);
 }
 
-bool fp_conf_value_print(const struct fp_conf *c, const struct fp_conf_directive *d, FILE *out)
+bool fp_conf_value_print(const struct fp_conf *c, const struct fp_conf_directive *d,
+                         struct fp_buf *out)
 {
     const void *f = fp_conf_field(c, d);
     struct fp_arena *a = NULL;
-    if (d->type == FP_CONF_STRING || d->type == FP_CONF_PATH) {
+    if (d->type == FP_CONF_T_STRING || d->type == FP_CONF_T_PATH) {
         const char *s = *(const char *const *)f;
         if (!s)
             return false;
         (d->flags & FP_CONF_SECRET ? print_secret : print_string)(s, out);
-    } else if (d->type == FP_CONF_LIST) {
+    } else if (d->type == FP_CONF_T_LIST) {
         const struct fp_conf_list *l = f;
-        fputs(l->n ? "[ " : "[", out);
+        fp_buf_append_c(out, l->n ? "[ " : "[");
         for (size_t i = 0; i < l->n; i++) {
             print_string(l->items[i], out);
-            fputs(i + 1 < l->n ? ", " : " ", out);
+            fp_buf_append_c(out, i + 1 < l->n ? ", " : " ");
         }
-        fputc(']', out);
-    } else if (d->type == FP_CONF_RATIO) {
-        fprintf(out, "%.6g%s", *(const double *)f,
-                *(const double *)f == (double)(int)*(const double *)f ? ".0" : "");
-    } else if (d->type == FP_CONF_BOOL) {
-        fputs(*(const bool *)f ? "true" : "false", out);
-    } else if (d->type == FP_CONF_CHOICE) {
+        fp_buf_append_byte(out, ']');
+    } else if (d->type == FP_CONF_T_RATIO) {
+        fp_buf_printf(out, "%.6g%s", *(const double *)f,
+                      *(const double *)f == (double)(int)*(const double *)f ? ".0" : "");
+    } else if (d->type == FP_CONF_T_BOOL) {
+        fp_buf_append_c(out, *(const bool *)f ? "true" : "false");
+    } else if (d->type == FP_CONF_T_CHOICE) {
         struct fp_str rest = fp_str_of(d->choices), word = FP_STR_NULL;
         for (uint64_t i = 0; i <= load_int(c, d); i++)
             word = fp_str_split(rest, '|', &rest);
-        fprintf(out, "\"%.*s\"", FP_STR_ARG(word));
+        fp_buf_printf(out, "\"%.*s\"", FP_STR_ARG(word));
     } else {
         a = fp_arena_new(NULL);
         const char *s = human(a, d->type, (int64_t)load_int(c, d));
         const char *quote = all_digits(s) ? "" : "\"";
-        fprintf(out, "%s%s%s", quote, s, quote);
+        fp_buf_printf(out, "%s%s%s", quote, s, quote);
         fp_arena_free(&a);
     }
     return true;
