@@ -13,5 +13,6 @@ int fp_file_replace(const char *path, const void *data, size_t n,
 int fp_file_create_new(const char *path, const void *data, size_t n,
                        unsigned mode);               /* O_EXCL, fsync */
 int fp_file_mkdirs(const char *path, unsigned mode); /* 0 when it exists */
+/* A forked child shares the lock as long as it keeps the descriptor. */
 int fp_file_lock(
     const char *path); /* O_CLOEXEC fd holding an exclusive flock, or -EWOULDBLOCK, -errno */

@@ -12,7 +12,8 @@ int fp_memfd_create(struct fp_memfd *m, const char *name,
 int fp_memfd_seal(
     struct fp_memfd *m); /* unmaps, seals SHRINK|GROW|WRITE|SEAL; fd stays; 0 or -errno */
 void fp_memfd_abort(struct fp_memfd *m);
-/* Checks the four seals, maps read-only; 0 or -errno (-EPERM: not sealed) */
+/* Checks the four seals, maps read-only; 0 or -errno (-EPERM: not sealed); fd stays open, and may
+ * be closed by its owner at once */
 int fp_memfd_map(int fd, const void **map, size_t *size);
 void fp_memfd_unmap(const void *map, size_t size);
 /* Anonymous MAP_SHARED pages that children inherit; NULL never (aborts). */

@@ -7,12 +7,14 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-void fp_process_title_init(int argc, char **argv); /* once, in main */
+/* Once, first thing in main: moves argv and the environment to the heap (argv stays usable) and
+ * wipes the originals, so that /proc/PID/environ shows no secret. */
+void fp_process_title_init(int argc, char **argv);
 void fp_process_title_set(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
-/* fork(2); in the child: default signal dispositions, signal mask empty, parent-death handled
- * through the pidfd returned in *master_pidfd (readable when the master is gone).  pid, 0, or
- * -errno. */
+/* fork(2); in the child: default signal dispositions but SIGPIPE ignored, signal mask empty,
+ * parent-death handled through the pidfd returned in *master_pidfd (readable when the master is
+ * gone; -1 in the parent).  pid, 0, or -errno. */
 pid_t fp_process_fork(int *master_pidfd);
 int fp_process_nofile(size_t n); /* raises the soft, if need be the hard limit; 0 or -errno */
 /* Drops to user/group (names or numbers) when euid is 0, else a no-op; 0 or -errno */
