@@ -73,7 +73,7 @@ static void on_frame(struct fp_channel *ch, enum fp_frame_type type, const void 
     struct fp_worker *w = arg;
     uint64_t budget_ms = w->child->conf->process.worker_shutdown_timeout_ms;
     (void)ch;
-    switch (type) {
+    switch ((int)type) {
     case FP_FRAME_SNAPSHOT:
         if (fd >= 0)
             take_snapshot(w, fd);
