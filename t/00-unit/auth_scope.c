@@ -1,6 +1,6 @@
 /* Scopes: every form of contract §4.4 and what it grants. */
 #include "auth/auth_scope.c"
-#include "t/lib/tap.h"
+#include "tap.h"
 
 static struct fp_snap_token token_of(const struct fp_str *scopes, uint32_t n, struct fp_buf *mem)
 {

@@ -2,7 +2,7 @@
 #include "auth/auth_token.c"
 #include <unistd.h>
 #include "snap/snap_builder.h"
-#include "t/lib/tap.h"
+#include "tap.h"
 
 #define ID      "9c41f0de-2f6c-4b39-8f53-1d4b7e1c20a7"
 #define SECRET  "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKL"
