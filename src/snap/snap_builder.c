@@ -160,7 +160,6 @@ static void put_entry(struct writer *w, struct fp_snap_header *h, struct fp_snap
 {
     raw->name = put(w, e->name);
     raw->team = put(w, e->team);
-    raw->blob = put(w, e->blob);
     raw->rest = put(w, e->rest);
     raw->flags = (e->team.data ? FP_SNAP_TEAM : 0) | (e->rest.data ? FP_SNAP_REST : 0);
     memcpy(raw->hash, e->hash, sizeof raw->hash);
@@ -183,6 +182,9 @@ static void put_kind(struct writer *w, struct fp_snap_header *h, struct fp_snap_
     uint64_t sum[4] = {0};
     for (uint32_t i = 0; i < t->slots_n; i++)
         slots[i] = FP_SNAP_SLOT_EMPTY;
+    /* all blobs of a kind back to back: a whole set goes to the wire as one piece */
+    for (uint32_t i = 0; i < t->entries_n; i++)
+        entries[i].blob = put(w, its->at[i]->e.blob);
     for (uint32_t i = 0; i < t->entries_n; i++) {
         const struct fp_snap_entry *e = &its->at[i]->e;
         put_entry(w, h, &entries[i], e);

@@ -1,0 +1,326 @@
+/*
+ * States and the changes between them, in workers.  Everything here is computed once for all
+ * streams in the same situation.  A state must never be altered after it is made: streams compare
+ * pointers.
+ */
+#include "xds/xds_state_int.h"
+#include <stdlib.h>
+#include "codec/codec_hash.h"
+#include "core/core_assert.h"
+#include "core/core_mem.h"
+#include "xds/xds_response_int.h"
+
+#define CACHE_MAX 16 /* changes or responses kept per state; the oldest goes */
+
+static uint64_t last_id;
+
+/* The set hash of the view, plus the entries that it has no more: contents decide alone (S-17). */
+static void set_version(struct fp_xds_state *s)
+{
+    uint64_t term[4];
+    memcpy(s->sum, fp_xds_view_set_hash(s->view, s->kind), sizeof s->sum);
+    for (uint32_t i = 0; i < s->held_n; i++) {
+        fp_snap_set_term(&s->held[i].entry, term);
+        for (int j = 0; j < 4; j++)
+            s->sum[j] += term[j];
+    }
+    fp_hex(s->version, s->sum, (FP_XDS_VERSION_BYTES - 1) / 2);
+}
+
+static struct fp_str key_of(const uint64_t key[FP_XDS_STATE_KEY_N])
+{
+    return fp_str_n(key, FP_XDS_STATE_KEY_N * sizeof *key);
+}
+
+static struct fp_xds_state *make(struct fp_xds_view *v, enum fp_kind kind,
+                                 struct fp_xds_names *names, const uint64_t key[FP_XDS_STATE_KEY_N])
+{
+    struct fp_xds_state *s = fp_mem_zalloc(sizeof *s);
+    s->refs = 1;
+    s->kind = kind;
+    s->id = ++last_id;
+    memcpy(s->key, key, sizeof s->key);
+    s->view = fp_xds_view_ref(v);
+    s->names = fp_xds_names_ref(names);
+    fp_list_init(&s->changes);
+    fp_list_init(&s->responses);
+    fp_map_set(&v->states, key_of(s->key), s);
+    return s;
+}
+
+struct fp_xds_state *fp_xds_state_get(struct fp_xds_view *v, enum fp_kind kind,
+                                      struct fp_xds_names *names)
+{
+    const uint64_t key[FP_XDS_STATE_KEY_N] = {(uint64_t)kind, names->id};
+    struct fp_xds_state *s = fp_map_get(&v->states, key_of(key));
+    if (s)
+        return fp_xds_state_ref(s);
+    s = make(v, kind, names, key);
+    set_version(s);
+    return s;
+}
+
+static const struct fp_xds_held *find_held(const struct fp_xds_state *s, struct fp_str name)
+{
+    for (uint32_t lo = 0, hi = s->held_n; lo < hi;) {
+        uint32_t mid = lo + (hi - lo) / 2;
+        int c = fp_str_cmp(s->held[mid].entry.name, name);
+        if (c == 0)
+            return &s->held[mid];
+        if (c < 0)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return NULL;
+}
+
+static int by_entry_name(const void *a, const void *b)
+{
+    return fp_str_cmp(((const struct fp_xds_held *)a)->entry.name,
+                      ((const struct fp_xds_held *)b)->entry.name);
+}
+
+struct fp_xds_state *fp_xds_state_get_held(struct fp_xds_view *v, struct fp_xds_names *names,
+                                           const struct fp_xds_state *from,
+                                           const struct fp_snap_entry *keep, uint32_t keep_n,
+                                           const uint64_t context[4])
+{
+    const uint64_t key[FP_XDS_STATE_KEY_N] = {
+        (uint64_t)from->kind, names->id, from->id, context[0], context[1], context[2], context[3],
+    };
+    struct fp_xds_state *s = fp_map_get(&v->states, key_of(key));
+    if (s)
+        return fp_xds_state_ref(s);
+    s = make(v, from->kind, names, key);
+    s->held = fp_mem_calloc(keep_n ? keep_n : 1, sizeof *s->held);
+    s->held_n = keep_n;
+    for (uint32_t i = 0; i < keep_n; i++) {
+        const struct fp_xds_held *old = find_held(from, keep[i].name);
+        s->held[i].entry = keep[i];
+        s->held[i].view = fp_xds_view_ref(old ? old->view : from->view);
+    }
+    qsort(s->held, keep_n, sizeof *s->held, by_entry_name);
+    set_version(s);
+    return s;
+}
+
+struct fp_xds_state *fp_xds_state_restrict(struct fp_xds_state *s, struct fp_xds_names *names)
+{
+    if (!s->held_n)
+        return fp_xds_state_get(s->view, s->kind, names);
+    struct fp_snap_entry *keep = fp_mem_calloc(s->held_n, sizeof *keep);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < s->held_n; i++)
+        if (fp_xds_names_has(names, s->held[i].entry.name))
+            keep[n++] = s->held[i].entry;
+    static const uint64_t none[4];
+    struct fp_xds_state *r = fp_xds_state_get_held(s->view, names, s, keep, n, none);
+    fp_mem_free(keep);
+    return r;
+}
+
+struct fp_xds_state *fp_xds_state_ref(struct fp_xds_state *s)
+{
+    s->refs++;
+    return s;
+}
+
+static void drop_changes(struct fp_xds_state *s)
+{
+    struct fp_list *it;
+    while ((it = fp_list_pop_front(&s->changes)))
+        fp_mem_free(FP_CONTAINER(it, struct fp_xds_change, link));
+}
+
+void fp_xds_state_unref(struct fp_xds_state **sp)
+{
+    struct fp_xds_state *s = *sp;
+    *sp = NULL;
+    if (!s || --s->refs)
+        return;
+    fp_map_remove(&s->view->states, key_of(s->key));
+    drop_changes(s);
+    fp_xds_responses_drop(&s->responses);
+    for (uint32_t i = 0; i < s->held_n; i++)
+        fp_xds_view_unref(&s->held[i].view);
+    fp_mem_free(s->held);
+    fp_map_fini(&s->clusters);
+    fp_xds_names_unref(&s->names);
+    fp_xds_view_unref(&s->view);
+    fp_mem_free(s);
+}
+
+bool fp_xds_state_find(const struct fp_xds_state *s, struct fp_str name, struct fp_snap_entry *out)
+{
+    if (!fp_xds_names_has(s->names, name))
+        return false;
+    if (fp_xds_view_find(s->view, s->kind, name, out))
+        return true;
+    const struct fp_xds_held *h = find_held(s, name);
+    if (h)
+        *out = h->entry;
+    return h != NULL;
+}
+
+bool fp_xds_state_next(const struct fp_xds_state *s, uint64_t *pos, struct fp_snap_entry *out)
+{
+    uint64_t n = s->names->wildcard ? fp_xds_view_count(s->view, s->kind) : s->names->n;
+    while (*pos < n) {
+        uint32_t i = (uint32_t)(*pos)++;
+        if (s->names->wildcard) {
+            fp_xds_view_at(s->view, s->kind, i, out);
+            return true;
+        }
+        if (fp_xds_view_find(s->view, s->kind, s->names->at[i], out))
+            return true;
+    }
+    if (*pos - n >= s->held_n)
+        return false;
+    *out = s->held[(*pos)++ - n].entry;
+    return true;
+}
+
+const struct fp_snap *fp_xds_state_snap(const struct fp_xds_state *s, const struct fp_snap_entry *e)
+{
+    const struct fp_xds_held *h = s->held_n ? find_held(s, e->name) : NULL;
+    return h ? h->view->snap : s->view->snap;
+}
+
+/* ---- changes ---- */
+
+struct collect { /* grows while a change is made */
+    struct fp_snap_entry *at;
+    uint32_t n, cap;
+};
+
+static void collect(struct collect *c, const struct fp_snap_entry *e)
+{
+    if (c->n == c->cap) {
+        c->cap = c->cap ? c->cap * 2 : 16;
+        c->at = fp_mem_realloc(c->at, c->cap * sizeof *c->at);
+    }
+    c->at[c->n++] = *e;
+}
+
+static bool same_bytes(const struct fp_snap_entry *a, const struct fp_snap_entry *b)
+{
+    return memcmp(a->hash, b->hash, FP_SNAP_HASH_BYTES) == 0;
+}
+
+/* One name, before and after. */
+static void compare(const struct fp_xds_state *to, const struct fp_xds_state *from,
+                    struct fp_str name, struct collect *changed, struct collect *removed)
+{
+    struct fp_snap_entry a, b;
+    bool was = from && fp_xds_state_find(from, name, &a), is = fp_xds_state_find(to, name, &b);
+    if (is && !(was && same_bytes(&a, &b)))
+        collect(changed, &b);
+    else if (was && !is)
+        collect(removed, &a);
+}
+
+/* Same names: only what differs between the views, and what was held, can differ. */
+static void compare_views(struct fp_xds_state *to, const struct fp_xds_state *from,
+                          struct collect *changed, struct collect *removed)
+{
+    struct fp_snap_entry e;
+    if (to->view != from->view) {
+        const struct fp_xds_diff *d = fp_xds_view_diff(to->view, from->view, to->kind);
+        for (uint32_t i = 0; i < d->changed_n; i++) {
+            fp_xds_view_at(to->view, to->kind, d->changed[i], &e);
+            compare(to, from, e.name, changed, removed);
+        }
+        for (uint32_t i = 0; i < d->removed_n; i++) {
+            fp_xds_view_at(from->view, from->kind, d->removed[i], &e);
+            compare(to, from, e.name, changed, removed);
+        }
+    }
+    for (uint32_t i = 0; i < from->held_n; i++)
+        if (!fp_xds_view_find(to->view, to->kind, from->held[i].entry.name, &e))
+            compare(to, from, from->held[i].entry.name, changed, removed);
+}
+
+static void compare_all(struct fp_xds_state *to, const struct fp_xds_state *from,
+                        struct collect *changed, struct collect *removed)
+{
+    struct fp_snap_entry e, other;
+    for (uint64_t pos = 0; fp_xds_state_next(to, &pos, &e);)
+        compare(to, from, e.name, changed, removed);
+    for (uint64_t pos = 0; from && fp_xds_state_next(from, &pos, &e);)
+        if (!fp_xds_state_find(to, e.name, &other))
+            collect(removed, &e);
+}
+
+static bool same_content(const struct fp_xds_state *a, const struct fp_xds_state *b)
+{
+    return a == b || (a->names == b->names && !a->held_n && !b->held_n &&
+                      memcmp(fp_xds_view_set_hash(a->view, a->kind),
+                             fp_xds_view_set_hash(b->view, b->kind), FP_SNAP_HASH_BYTES) == 0);
+}
+
+static void trim(struct fp_list *changes)
+{
+    size_t n = 0;
+    FP_LIST_FOREACH_SAFE (it, changes)
+        if (++n > CACHE_MAX) {
+            fp_list_remove(it);
+            fp_mem_free(FP_CONTAINER(it, struct fp_xds_change, link));
+        }
+}
+
+struct fp_xds_change *fp_xds_state_change(struct fp_xds_state *to, const struct fp_xds_state *from)
+{
+    static struct fp_xds_change none;
+    if (from && same_content(to, from))
+        return &none;
+    FP_LIST_FOREACH (it, &to->changes) {
+        struct fp_xds_change *c = FP_CONTAINER(it, struct fp_xds_change, link);
+        if (c->from_id == (from ? from->id : 0))
+            return c;
+    }
+    struct collect changed = {0}, removed = {0};
+    if (from && from->names == to->names)
+        compare_views(to, from, &changed, &removed);
+    else
+        compare_all(to, from, &changed, &removed);
+    size_t bytes = sizeof(struct fp_snap_entry);
+    struct fp_xds_change *c = fp_mem_zalloc(sizeof *c + ((size_t)changed.n + removed.n) * bytes);
+    c->from_id = from ? from->id : 0;
+    c->changed_n = changed.n;
+    c->removed_n = removed.n;
+    c->changed = (struct fp_snap_entry *)(c + 1);
+    c->removed = c->changed + changed.n;
+    if (changed.n)
+        memcpy(c->changed, changed.at, changed.n * bytes);
+    if (removed.n)
+        memcpy(c->removed, removed.at, removed.n * bytes);
+    fp_mem_free(changed.at);
+    fp_mem_free(removed.at);
+    fp_list_push_front(&to->changes, &c->link);
+    trim(&to->changes);
+    return c;
+}
+
+static void learn_clusters(struct fp_xds_state *s)
+{
+    struct fp_snap_entry e;
+    for (uint64_t pos = 0; fp_xds_state_next(s, &pos, &e);) {
+        const struct fp_snap *snap = fp_xds_state_snap(s, &e);
+        for (uint32_t i = 0; i < e.refs_n; i++) {
+            enum fp_kind kind;
+            struct fp_str name;
+            fp_snap_ref_at(snap, &e, i, &kind, &name);
+            if (kind == FP_KIND_CLUSTER)
+                fp_map_set(&s->clusters, name, s);
+        }
+    }
+    s->clusters_known = true;
+}
+
+bool fp_xds_state_names_cluster(struct fp_xds_state *s, struct fp_str cluster)
+{
+    if (!s->clusters_known)
+        learn_clusters(s);
+    return fp_map_get(&s->clusters, cluster) != NULL;
+}

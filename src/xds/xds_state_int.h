@@ -1,0 +1,70 @@
+/*
+ * A state: what a client holds of one type once it has taken the answers made for it: a view, the
+ * names it subscribed to, and entries of older generations whose removal is held back (O-10).
+ * States are shared by all streams in the same situation; a stream keeps no map of names.
+ */
+#pragma once
+#include "xds/xds_audience_int.h"
+#include "xds/xds_subscription_int.h"
+
+#define FP_XDS_VERSION_BYTES 33 /* 32 hex digits of the set hash, NUL */
+
+struct fp_xds_held { /* an entry that the state's view has no more */
+    struct fp_snap_entry entry;
+    struct fp_xds_view *view; /* keeps its bytes mapped */
+};
+
+#define FP_XDS_STATE_KEY_N 7
+struct fp_xds_state { /* immutable but for its caches */
+    unsigned refs;
+    enum fp_kind kind;
+    uint64_t id;                      /* never used again in this process */
+    uint64_t key[FP_XDS_STATE_KEY_N]; /* in view->states */
+    struct fp_xds_view *view;
+    struct fp_xds_names *names;
+    uint32_t held_n;
+    struct fp_xds_held *held; /* sorted by name */
+    uint64_t sum[4];          /* set hash of all the view has, and of what is held */
+    char version[FP_XDS_VERSION_BYTES];
+    struct fp_list changes;   /* struct fp_xds_change, from other states to this one */
+    struct fp_list responses; /* struct fp_xds_response, see xds_response_int.h */
+    struct fp_map clusters;   /* names of clusters that its entries refer to */
+    bool clusters_known;
+};
+
+/* Entries whose bytes differ.  `removed` points into the older state: use it while you hold that.
+ */
+struct fp_xds_change {
+    struct fp_list link;
+    uint64_t from_id; /* 0: from nothing */
+    uint32_t changed_n, removed_n;
+    struct fp_snap_entry *changed, *removed;
+    /* memo of xds_order.c: does a changed entry name a cluster that this CDS state lacks? */
+    uint64_t gate_key[3];
+    bool gate;
+};
+
+/* The plain state of a view: a new reference. */
+struct fp_xds_state *fp_xds_state_get(struct fp_xds_view *v, enum fp_kind kind,
+                                      struct fp_xds_names *names);
+/*
+ * The same with the entries keep[] of `from` still in it.  context: what decided that they are
+ * kept, as ids; equal contexts must mean equal keep[].
+ */
+struct fp_xds_state *fp_xds_state_get_held(struct fp_xds_view *v, struct fp_xds_names *names,
+                                           const struct fp_xds_state *from,
+                                           const struct fp_snap_entry *keep, uint32_t keep_n,
+                                           const uint64_t context[4]);
+/* The state cut down to the names that are in `names` too. */
+struct fp_xds_state *fp_xds_state_restrict(struct fp_xds_state *s, struct fp_xds_names *names);
+struct fp_xds_state *fp_xds_state_ref(struct fp_xds_state *s);
+void fp_xds_state_unref(struct fp_xds_state **s);
+bool fp_xds_state_find(const struct fp_xds_state *s, struct fp_str name, struct fp_snap_entry *out);
+/* All entries, by name, held ones last; *pos starts at 0. */
+bool fp_xds_state_next(const struct fp_xds_state *s, uint64_t *pos, struct fp_snap_entry *out);
+/* Computed once and kept in `to`; from may be NULL. */
+struct fp_xds_change *fp_xds_state_change(struct fp_xds_state *to, const struct fp_xds_state *from);
+bool fp_xds_state_names_cluster(struct fp_xds_state *s, struct fp_str cluster);
+/* Snapshot that an entry of this state came from, for fp_snap_ref_at. */
+const struct fp_snap *fp_xds_state_snap(const struct fp_xds_state *s,
+                                        const struct fp_snap_entry *e);

@@ -1,0 +1,235 @@
+/*
+ * An ADS stream, state of the world: takes requests in, keeps what the client subscribed to and
+ * what it holds.  Runs in workers.  It must never answer from here (xds_order.c does, once a turn,
+ * so that the newest of several requests is the one answered, S-20) and never look at a node twice
+ * (I-3).
+ */
+#include "xds/xds_stream_int.h"
+#include <stdio.h>
+#include "core/core_assert.h"
+#include "core/core_log.h"
+#include "core/core_mem.h"
+
+void fp_xds_state_set(struct fp_xds_state **at, struct fp_xds_state *to)
+{
+    struct fp_xds_state *old = *at;
+    *at = to ? fp_xds_state_ref(to) : NULL;
+    fp_xds_state_unref(&old);
+}
+
+void fp_xds_stream_end(struct fp_xds_stream *st, enum fp_grpc_status status, const char *message)
+{
+    st->ended = true;
+    fp_grpc_call_finish(st->call, status, message);
+}
+
+static void refuse(struct fp_xds_stream *st, enum fp_grpc_status status, const char *message)
+{
+    st->engine->counters.refused++;
+    fp_log_warn(FP_LOG_XDS, "xDS stream refused: %s (node %.*s)", message,
+                st->node ? (int)st->node->id.len : 1, st->node ? st->node->id.data : "?");
+    fp_xds_stream_end(st, status, message);
+}
+
+/* ---- requests ---- */
+
+static bool take_node(struct fp_xds_stream *st, const struct fp_xds_request *r)
+{
+    if (st->node) { /* I-2, I-3, I-5 */
+        st->engine->counters.nodes_repeated += r->node.data != NULL;
+        return true;
+    }
+    int err = r->node.data ? fp_xds_node_parse(r->node, &st->node) : FP_ERR_NOT_FOUND;
+    if (err == FP_ERR_LIMIT)
+        refuse(st, FP_GRPC_RESOURCE_EXHAUSTED, "node is too large");
+    else if (err == FP_ERR_PROTOCOL)
+        refuse(st, FP_GRPC_INVALID_ARGUMENT, "node cannot be decoded");
+    else if (err || !st->node->id.len)
+        refuse(st, FP_GRPC_INVALID_ARGUMENT, "the first request of a stream must carry node.id");
+    if (!st->ended)
+        fp_log_debug(FP_LOG_XDS, "xDS stream opened by node %.*s, cluster %.*s, %.*s %.*s",
+                     FP_STR_ARG(st->node->id), FP_STR_ARG(st->node->cluster),
+                     FP_STR_ARG(st->node->user_agent), FP_STR_ARG(st->node->user_agent_version));
+    return !st->ended;
+}
+
+/*
+ * The client has let go of names: what it holds shrinks at once, so that a name that comes back is
+ * sent again (S-8), and is not updated meanwhile (S-10).
+ */
+static void shrink(struct fp_xds_state **at, struct fp_xds_names *names)
+{
+    if (!*at || (*at)->names == names)
+        return;
+    struct fp_xds_names *both = fp_xds_names_intersect((*at)->names, names);
+    if (both != (*at)->names) {
+        struct fp_xds_state *smaller = fp_xds_state_restrict(*at, both);
+        fp_xds_state_set(at, smaller);
+        fp_xds_state_unref(&smaller);
+    }
+    fp_xds_names_unref(&both);
+}
+
+static void subscribe(struct fp_xds_subscription *ts, struct fp_xds_names *names)
+{
+    if (names == ts->names) /* the usual ACK, or an order that changed (S-9) */
+        return;
+    if (!ts->names || fp_xds_names_gains(ts->names, names))
+        ts->asked = true;
+    shrink(&ts->sent, names);
+    shrink(&ts->acked, names);
+    struct fp_xds_names *old = ts->names;
+    ts->names = fp_xds_names_ref(names);
+    fp_xds_names_unref(&old);
+}
+
+/* S-16: a version to compare the first answer with; longer ones are not ours. */
+static char *version_of(const struct fp_xds_request *r)
+{
+    if (!r->version.len || r->version.len >= FP_XDS_VERSION_BYTES || r->error)
+        return NULL;
+    char *v = fp_mem_zalloc(r->version.len + 1);
+    memcpy(v, r->version.data, r->version.len);
+    return v;
+}
+
+static void acknowledged(struct fp_xds_stream *st, struct fp_xds_subscription *ts)
+{
+    if (!ts->in_flight)
+        return; /* a change of names under the latest nonce (S-5) */
+    ts->in_flight = false;
+    ts->rejected = false;
+    fp_xds_state_set(&ts->acked, ts->sent);
+    st->engine->counters.acks++;
+}
+
+static bool is_nonce(struct fp_str s, uint32_t nonce)
+{
+    char text[FP_XDS_NONCE_BYTES];
+    return nonce && s.len == (size_t)snprintf(text, sizeof text, "%x", nonce) &&
+           memcmp(text, s.data, s.len) == 0;
+}
+
+static void apply(struct fp_xds_stream *st, const struct fp_xds_type *type,
+                  const struct fp_xds_request *r)
+{
+    struct fp_xds_subscription *ts = &st->types[type->kind];
+    bool first = !ts->names; /* S-1: whatever its nonce and error say */
+    if (!first && r->nonce.len && !is_nonce(r->nonce, ts->nonce)) {
+        st->engine->counters.stale++; /* S-6 */
+        return;
+    }
+    struct fp_xds_names *names =
+        fp_xds_names_of(&st->engine->names, r, type->wildcard, !ts->named, ts->names);
+    if (first)
+        ts->initial_version = version_of(r);
+    else if (r->error)
+        fp_xds_stream_rejected(st, type->kind, r);
+    else if (r->nonce.len)
+        acknowledged(st, ts);
+    ts->named |= r->names_n > 0;
+    subscribe(ts, names);
+    fp_xds_names_unref(&names);
+    fp_xds_engine_wake(st->engine, st);
+}
+
+static void on_message(struct fp_grpc_call *call, void *user, struct fp_str message)
+{
+    struct fp_xds_stream *st = user;
+    struct fp_xds_request r;
+    if (!st || st->ended)
+        return;
+    st->engine->counters.requests++;
+    if (fp_xds_request_parse(message, &r)) {
+        refuse(st, FP_GRPC_INVALID_ARGUMENT, "DiscoveryRequest cannot be decoded"); /* E-2 */
+        return;
+    }
+    if (!take_node(st, &r))
+        return;
+    fp_log_trace(FP_LOG_XDS, "request from %.*s: %.*s names=%u version=%.*s nonce=%.*s%s",
+                 FP_STR_ARG(st->node->id), FP_STR_ARG(r.type_url), r.names_n, FP_STR_ARG(r.version),
+                 FP_STR_ARG(r.nonce), r.error ? " NACK" : "");
+    if (!r.type_url.len) { /* T-4 */
+        refuse(st, FP_GRPC_INVALID_ARGUMENT, "type_url is required on an aggregated stream");
+        return;
+    }
+    if (r.names_n > FP_XDS_NAMES_MAX) { /* E-3 */
+        refuse(st, FP_GRPC_RESOURCE_EXHAUSTED, "too many resource names");
+        return;
+    }
+    enum fp_kind kind = fp_kind_by_type_url(r.type_url);
+    const struct fp_xds_type *type = kind < FP_KIND_N ? fp_xds_type_of(kind) : NULL;
+    if (type)
+        apply(st, type, &r);
+    else if (!st->engine->counters.unknown_types++) /* E-1: the stream lives, nothing is said */
+        fp_log_info(FP_LOG_XDS, "node %.*s asked for a type that is not served: %.*s",
+                    FP_STR_ARG(st->node->id), FP_STR_ARG(r.type_url));
+}
+
+/* ---- life ---- */
+
+static void *on_open(struct fp_grpc_call *call, void *arg)
+{
+    struct fp_xds_engine *e = arg;
+    if (e->streams_n >= e->options.max_streams) {
+        e->counters.refused++;
+        fp_grpc_call_finish(call, FP_GRPC_RESOURCE_EXHAUSTED, "too many streams");
+        return NULL;
+    }
+    struct fp_xds_stream *st = fp_mem_zalloc(sizeof *st);
+    st->engine = e;
+    st->call = call;
+    fp_list_push_back(&e->streams, &st->link);
+    e->streams_n++;
+    if (e->options.slot)
+        atomic_store(&e->options.slot->xds_streams, e->streams_n);
+    return st;
+}
+
+static void on_half_close(struct fp_grpc_call *call, void *user)
+{
+    struct fp_xds_stream *st = user;
+    if (st && !st->ended)
+        fp_xds_stream_end(st, FP_GRPC_OK, ""); /* T-9 */
+}
+
+static void on_drained(struct fp_grpc_call *call, void *user)
+{
+    struct fp_xds_stream *st = user;
+    if (st && !st->ended)
+        fp_xds_engine_wake(st->engine, st); /* L-1: what is newest now */
+}
+
+static void on_close(struct fp_grpc_call *call, void *user)
+{
+    struct fp_xds_stream *st = user;
+    if (!st)
+        return;
+    struct fp_xds_engine *e = st->engine;
+    for (int k = 0; k < FP_KIND_N; k++) {
+        struct fp_xds_subscription *ts = &st->types[k];
+        fp_xds_state_unref(&ts->sent);
+        fp_xds_state_unref(&ts->acked);
+        fp_xds_state_unref(&ts->parent);
+        fp_xds_names_unref(&ts->names);
+        fp_mem_free(ts->nack);
+        fp_mem_free(ts->initial_version);
+    }
+    fp_timer_stop(&st->order_timer);
+    fp_list_remove(&st->link);
+    fp_list_remove(&st->ready);
+    e->streams_n--;
+    if (e->options.slot)
+        atomic_store(&e->options.slot->xds_streams, e->streams_n);
+    fp_mem_free(st->node);
+    fp_mem_free(st);
+}
+
+const struct fp_grpc_method fp_xds_ads_method = {
+    .path = "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources",
+    .on_open = on_open,
+    .on_message = on_message,
+    .on_half_close = on_half_close,
+    .on_drained = on_drained,
+    .on_close = on_close,
+};

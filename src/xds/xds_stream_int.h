@@ -1,0 +1,69 @@
+/* One ADS stream.  Everything in it is small; everything big is shared (design.md §7). */
+#pragma once
+#include "xds/xds_engine_int.h"
+#include "xds/xds_request_int.h"
+#include "xds/xds_response_int.h"
+#include "xds/xds_state_int.h"
+
+/* How a type is served; the table's order is the order on a stream (contract P10). */
+struct fp_xds_type {
+    enum fp_kind kind;
+    bool whole;          /* an answer holds all that is subscribed (S-11) */
+    bool wildcard;       /* naming nothing at first means everything (W-1, W-8) */
+    bool gated;          /* waits for the ACK of new clusters that it names (O-7) */
+    enum fp_kind parent; /* its entries are sent again behind a changed parent (O-1) */
+};
+#define FP_XDS_TYPES_N 9
+extern const struct fp_xds_type fp_xds_types[FP_XDS_TYPES_N];
+const struct fp_xds_type *fp_xds_type_of(enum fp_kind kind); /* NULL: not a discovery type */
+
+#define FP_XDS_NACK_MESSAGE_BYTES 1024
+struct fp_xds_nack {     /* the last rejection of a type on a stream */
+    uint64_t content[4]; /* of the rejected answer: not to be sent again (N-3) */
+    char version[FP_XDS_VERSION_BYTES];
+    uint32_t nonce, code, count;
+    int64_t wall_ms;
+    char message[FP_XDS_NACK_MESSAGE_BYTES];
+};
+
+struct fp_xds_subscription {     /* a type on a stream */
+    struct fp_xds_names *names;  /* NULL: no request yet */
+    struct fp_xds_state *sent;   /* what the client holds when it takes all that was sent; NULL:
+                                    nothing */
+    struct fp_xds_state *acked;  /* what it said it holds */
+    struct fp_xds_state *parent; /* parent's `sent` as of our last answer (O-1, O-4) */
+    struct fp_xds_nack *nack;    /* NULL: never */
+    char *initial_version;       /* of the first request, until it is answered (S-16) */
+    uint64_t content[4];         /* of the last answer */
+    uint32_t nonce;              /* of the last answer; 0: none yet */
+    bool named;                  /* some name was given once: no legacy wildcard any more (W-3) */
+    bool asked;                  /* the last request wants an answer (S-1, S-8) */
+    bool in_flight;              /* the last answer is not ACKed or NACKed */
+    bool rejected;               /* the last verdict was a NACK */
+};
+
+struct fp_xds_stream {
+    struct fp_xds_engine *engine;
+    struct fp_grpc_call *call;
+    struct fp_xds_node *node;    /* from the first request (I-1) */
+    struct fp_list link;         /* engine->streams */
+    struct fp_list ready;        /* engine->ready or engine->arrived */
+    struct fp_timer order_timer; /* runs while something is held back (P10) */
+    uint32_t last_nonce;
+    bool admitted; /* past the first-answer gate */
+    bool overdue;  /* order_timer fired: nothing is held back in this flush */
+    bool ended;    /* finished by us, waiting for on_close */
+    struct fp_xds_subscription types[FP_KIND_N];
+};
+
+/* xds_stream.c */
+extern const struct fp_grpc_method fp_xds_ads_method;
+void fp_xds_stream_end(struct fp_xds_stream *st, enum fp_grpc_status status, const char *message);
+/* xds_order.c: sends what may be sent now.  Called from the engine's flush task only. */
+void fp_xds_stream_flush(struct fp_xds_stream *st);
+void fp_xds_stream_send(struct fp_xds_stream *st, enum fp_kind kind, struct fp_xds_response *r);
+/* xds_nack.c */
+void fp_xds_stream_rejected(struct fp_xds_stream *st, enum fp_kind kind,
+                            const struct fp_xds_request *r);
+bool fp_xds_stream_refuses(const struct fp_xds_subscription *ts, const struct fp_xds_response *r);
+void fp_xds_state_set(struct fp_xds_state **at, struct fp_xds_state *to); /* takes a reference */
