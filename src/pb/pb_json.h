@@ -7,8 +7,9 @@
 #include "core/core_buf.h"
 #include "pb/pb_pool.h"
 
-#define FP_PB_MAX_DEPTH 32
-#define FP_PB_MAX_BYTES (4u << 20)
+#define FP_PB_MAX_DEPTH  32
+#define FP_PB_MAX_BYTES  (4u << 20)
+#define FP_PB_URL_PREFIX "type.googleapis.com/"
 
 /* Appends the message's bytes.  All problems are reported, pointers below base_pointer ("" or
  * "/envoy"). 0 or FP_ERR_INVALID; on error `out` is unchanged. */
@@ -24,6 +25,14 @@ json_t *fp_pb_to_json(const struct fp_pb_pool *pool, const struct fp_pb_message 
  */
 int fp_pb_element(const struct fp_pb_pool *pool, const char *full_name, const json_t *v,
                   const char *base_pointer, struct fp_problems *ps, struct fp_buf *out);
+/*
+ * The same; `note` hears of every typed configuration that was given as base64 bytes of a message
+ * that is not in the pool and was therefore taken unchecked (a warning, contract §5.8).
+ */
+typedef void fp_pb_note_fn(void *arg, const char *pointer, struct fp_str type_url);
+int fp_pb_element_noting(const struct fp_pb_pool *pool, const char *full_name, const json_t *v,
+                         const char *base_pointer, struct fp_problems *ps, struct fp_buf *out,
+                         fp_pb_note_fn *note, void *note_arg);
 /* Takes one element off the front of *in.  0, FP_ERR_NOT_FOUND at the end, FP_ERR_CORRUPT.  All
  * strings are borrowed from *in: element = with the 0x12 head, type_url, value = the message's
  * bytes. */
