@@ -51,5 +51,7 @@ with tap.run():
         tap.ok(os.environ.get("CI") != "true", "mandoc is here to check the manuals")
     elif manuals:
         for manual in manuals:
-            r = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", str(manual)], capture_output=True, text=True)
-            tap.is_(r.stdout, "", f"{manual.name}: mandoc -T lint")
+            r = subprocess.run(["mandoc", "-T", "lint", str(manual)], capture_output=True, text=True)
+            # what is installed on this machine is no property of the page
+            bad = [line for line in r.stdout.splitlines() if "referenced manual not found" not in line]
+            tap.is_(bad, [], f"{manual.name}: mandoc -T lint")
