@@ -92,6 +92,26 @@ struct fp_http_handlers {
     const struct fp_http_stream_handlers *streams;
 };
 
+/* Why connections ended, counted per server. */
+enum fp_http_close_reason {
+    FP_HTTP_CLOSE_PEER,       /* the peer closed in order */
+    FP_HTTP_CLOSE_RESET,      /* the socket failed */
+    FP_HTTP_CLOSE_DONE,       /* we closed in order: no keep-alive, or asked to */
+    FP_HTTP_CLOSE_PROTOCOL,   /* the peer broke the protocol or a limit of it */
+    FP_HTTP_CLOSE_TLS,        /* handshake or record layer */
+    FP_HTTP_CLOSE_SLOW_HEAD,  /* header_timeout_ms */
+    FP_HTTP_CLOSE_SLOW_BODY,  /* request_timeout_ms */
+    FP_HTTP_CLOSE_IDLE,       /* idle_timeout_ms */
+    FP_HTTP_CLOSE_SLOW_READ,  /* write_timeout_ms (L-2) */
+    FP_HTTP_CLOSE_KEEPALIVE,  /* PING not answered (T-13) */
+    FP_HTTP_CLOSE_AGE,        /* max_age_ms (T-15) */
+    FP_HTTP_CLOSE_DRAIN,      /* the server drains (T-16) */
+    FP_HTTP_CLOSE_REFUSED,    /* max_connections */
+    FP_HTTP_CLOSE_N
+};
+const char *fp_http_close_reason_name(enum fp_http_close_reason r); /* "slow_read" … */
+
+/* limits and handlers are copied; what the handlers point to lives as long as the server. */
 struct fp_http_server *fp_http_server_new(struct fp_loop *loop, const struct fp_http_limits *limits,
                                           const struct fp_http_handlers *handlers);
 /* The server watches listen_fd (not closed by it).  tls NULL: clear text.  Several may be added. */
@@ -105,4 +125,5 @@ void fp_http_server_accept(struct fp_http_server *s, int fd, const struct fp_add
 void fp_http_server_drain(struct fp_http_server *s, uint64_t budget_ms, void (*done)(void *arg),
                           void *arg);
 size_t fp_http_server_connections(const struct fp_http_server *s);
+uint64_t fp_http_server_closed(const struct fp_http_server *s, enum fp_http_close_reason r);
 void fp_http_server_free(struct fp_http_server **s); /* closes all at once */

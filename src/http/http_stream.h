@@ -58,6 +58,9 @@ void fp_http_stream_headers(struct fp_http_stream *st, int status, const struct 
                             size_t n); /* once, at once (T-1) */
 void fp_http_stream_send(struct fp_http_stream *st,
                          struct fp_http_chunk *c); /* takes one reference */
+/* The same with a few bytes before and behind it, which are copied (a gRPC prefix, a nonce). */
+void fp_http_stream_send_framed(struct fp_http_stream *st, struct fp_str head,
+                                struct fp_http_chunk *c, struct fp_str tail);
 void fp_http_stream_trailers(struct fp_http_stream *st, const struct fp_http_header *h,
                              size_t n); /* after all queued chunks; ends our side */
 void fp_http_stream_headers_only(struct fp_http_stream *st, int status,

@@ -1,0 +1,409 @@
+/*
+ * One connection, in workers: transport (socket or TLS), choice of the protocol, deadlines, the
+ * flush loop, and the single exit.  Knows no HTTP beyond the client preface; never blocks, and
+ * holds no buffer while idle.
+ */
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include "core/core_rand.h"
+#include "http/http_int.h"
+
+#define PREFACE FP_STR("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+
+/* ---- deadlines: one timer, due no later than the earliest ---- */
+
+static void arm(struct fp_http_conn *c)
+{
+    uint64_t first = 0;
+    for (int i = 0; i < FP_HTTP_DL_N; i++)
+        if (c->deadline_ms[i] && (!first || c->deadline_ms[i] < first))
+            first = c->deadline_ms[i];
+    if (!first || (fp_timer_running(&c->timer) && c->timer.due_ms <= first))
+        return; /* a timer that is early finds nothing due and comes back here */
+    uint64_t now = fp_http_now(c);
+    fp_timer_start(c->server->loop, &c->timer, first > now ? first - now : 0);
+}
+
+void fp_http_conn_deadline(struct fp_http_conn *c, enum fp_http_deadline which, uint64_t after_ms)
+{
+    if (c->closed)
+        return;
+    c->deadline_ms[which] = after_ms ? fp_http_now(c) + after_ms : 0;
+    if (after_ms)
+        arm(c);
+}
+
+/* ---- end ---- */
+
+void fp_http_conn_close(struct fp_http_conn *c, enum fp_http_close_reason reason)
+{
+    if (c->closed)
+        return;
+    struct fp_http_server *s = c->server;
+    c->closed = true;
+    c->reason = reason;
+    s->closed[reason]++;
+    fp_timer_stop(&c->timer);
+    fp_task_cancel(&c->task);
+    fp_io_stop(&c->io);
+    if (c->proto)
+        c->proto->close(c);
+    if (c->tls)
+        fp_tls_conn_shutdown(c->tls);
+    close(c->io.fd);
+    fp_list_remove(&c->link);
+    fp_list_push_back(&s->dead, &c->link);
+    s->conns_n--;
+    fp_task_defer(s->loop, &s->reap);
+    fp_http_server_left(s);
+}
+
+void fp_http_conn_finish(struct fp_http_conn *c, enum fp_http_close_reason reason, bool linger)
+{
+    if (c->closed || c->closing)
+        return;
+    c->closing = true;
+    c->reason = reason;
+    c->linger = linger;
+    for (int i = 0; i < FP_HTTP_DL_N; i++)
+        if (i != FP_HTTP_DL_WRITE)
+            c->deadline_ms[i] = 0;
+    if (!c->deadline_ms[FP_HTTP_DL_WRITE]) /* the last words, too, must be taken in time */
+        fp_http_conn_deadline(c, FP_HTTP_DL_WRITE, c->server->limits.write_timeout_ms);
+}
+
+/* ---- writing ---- */
+
+void fp_http_conn_watch(struct fp_http_conn *c)
+{
+    unsigned want = c->paused || c->eof ? 0 : FP_IO_READ;
+    if (c->handshaking)
+        want = fp_tls_conn_wants(c->tls);
+    else if (c->blocked || c->again || c->read_again)
+        want |= FP_IO_WRITE;
+    if (want != c->io.events)
+        fp_io_watch(c->server->loop, &c->io, want);
+}
+
+static void write_failed(struct fp_http_conn *c, int rc)
+{
+    fp_http_conn_close(c, rc <= FP_ERR_PROTOCOL ? FP_HTTP_CLOSE_TLS : FP_HTTP_CLOSE_RESET);
+}
+
+static void blocked(struct fp_http_conn *c)
+{
+    if (!c->blocked)
+        c->write_ms = fp_http_now(c);
+    c->blocked = true;
+    if (!c->deadline_ms[FP_HTTP_DL_WRITE])
+        fp_http_conn_deadline(c, FP_HTTP_DL_WRITE, c->server->limits.write_timeout_ms);
+    fp_http_conn_watch(c);
+}
+
+static void written(struct fp_http_conn *c)
+{
+    c->blocked = false;
+    if (c->proto)
+        c->proto->on_written(c);
+    if (c->closed)
+        return;
+    if (c->closing && (!c->linger || c->eof)) {
+        fp_http_conn_close(c, c->reason);
+        return;
+    }
+    if (c->closing) {
+        if (c->tls)
+            fp_tls_conn_shutdown(c->tls);
+        shutdown(c->io.fd, SHUT_WR);
+        c->lingering = true;
+        c->paused = false;
+        fp_http_conn_deadline(c, FP_HTTP_DL_LINGER, FP_HTTP_LINGER_MS);
+    }
+    fp_http_conn_watch(c);
+}
+
+/* Output that nobody has taken for the whole write timeout ends the connection (L-2). */
+static void check_write(struct fp_http_conn *c)
+{
+    uint64_t timeout = c->server->limits.write_timeout_ms, now = fp_http_now(c);
+    if (c->blocked && now - c->write_ms >= timeout)
+        fp_http_conn_close(c, FP_HTTP_CLOSE_SLOW_READ);
+    else if (c->blocked)
+        fp_http_conn_deadline(c, FP_HTTP_DL_WRITE, c->write_ms + timeout - now);
+    else if (c->proto)
+        c->proto->on_deadline(c, FP_HTTP_DL_WRITE);
+}
+
+void fp_http_conn_flush(struct fp_http_conn *c)
+{
+    struct fp_http_batch *b = &c->server->batch;
+    size_t total = 0;
+    int rc = 0;
+    if (c->closed || c->handshaking || c->lingering)
+        return;
+    c->again = false;
+    if (c->left)
+        rc = fp_http_conn_send_left(c);
+    while (!rc && c->proto && total < FP_HTTP_TURN_BYTES) {
+        c->proto->produce(c, b);
+        if (c->closed) {
+            fp_http_batch_clear(b);
+            return;
+        }
+        if (!b->n)
+            break;
+        total += b->bytes;
+        rc = fp_http_conn_send(c, b);
+    }
+    if (!rc && c->tls)
+        rc = fp_tls_conn_flush(c->tls);
+    if (rc == -EAGAIN) {
+        blocked(c);
+    } else if (rc) {
+        write_failed(c, rc);
+    } else if (total >= FP_HTTP_TURN_BYTES) {
+        c->again = true;
+        fp_http_conn_watch(c);
+    } else {
+        written(c);
+    }
+}
+
+static void on_timer(struct fp_timer *t)
+{
+    struct fp_http_conn *c = t->arg;
+    uint64_t now = fp_http_now(c);
+    for (int i = 0; i < FP_HTTP_DL_N && !c->closed; i++) {
+        if (!c->deadline_ms[i] || c->deadline_ms[i] > now)
+            continue;
+        c->deadline_ms[i] = 0;
+        if (i == FP_HTTP_DL_LINGER)
+            fp_http_conn_close(c, c->reason);
+        else if (i == FP_HTTP_DL_WRITE)
+            check_write(c);
+        else if (c->proto)
+            c->proto->on_deadline(c, (enum fp_http_deadline)i);
+        else
+            fp_http_conn_close(c, FP_HTTP_CLOSE_SLOW_HEAD);
+    }
+    if (c->closed)
+        return;
+    arm(c);
+    fp_http_conn_flush(c);
+}
+
+static void on_task(struct fp_task *t)
+{
+    struct fp_http_conn *c = t->arg;
+    if (!c->closed && c->proto)
+        c->proto->resume(c);
+    fp_http_conn_flush(c);
+}
+
+void fp_http_conn_kick(struct fp_http_conn *c)
+{
+    if (!c->closed)
+        fp_task_defer(c->server->loop, &c->task);
+}
+
+/* ---- reading ---- */
+
+static void speak(struct fp_http_conn *c, const struct fp_http_proto *p)
+{
+    c->proto = p;
+    p->open(c);
+}
+
+/* Says once, in clear text, that this is the wrong kind of client; then closes. */
+static void turn_away(struct fp_http_conn *c, int status, const char *why)
+{
+    struct fp_buf out = {0};
+    const char *type;
+    struct fp_http_chunk *body = fp_http_bad_body(c->server, status, why, &type);
+    fp_buf_printf(&out,
+                  "HTTP/1.1 %d %s\r\ndate: %s\r\ncontent-type: %s\r\ncontent-length: %zu\r\n"
+                  "connection: close\r\n\r\n",
+                  status, fp_http_reason_phrase(status), fp_http_date(c->server), type,
+                  body->bytes);
+    struct fp_http_batch *b = &c->server->batch;
+    fp_http_batch_copy(b, out.data, out.len);
+    for (uint32_t i = 0; i < body->segments_n; i++)
+        fp_http_batch_copy(b, body->segments[i].data, body->segments[i].len);
+    fp_http_chunk_unref(&body);
+    fp_buf_fini(&out);
+    fp_http_conn_finish(c, FP_HTTP_CLOSE_PROTOCOL, true);
+    int rc = fp_http_conn_send(c, b);
+    if (rc && rc != -EAGAIN)
+        write_failed(c, rc);
+}
+
+/* Which protocol?  The preface is 24 bytes that no HTTP/1 request can start with in full; its first
+ * differing byte decides. */
+static void sniff(struct fp_http_conn *c)
+{
+    size_t n = c->in.len < PREFACE.len ? c->in.len : PREFACE.len;
+    bool same = memcmp(c->in.data, PREFACE.data, n) == 0;
+    if (same && n < PREFACE.len)
+        return;
+    if (!same && c->server->limits.h2_only) {
+        turn_away(c, 400, "this port speaks gRPC over HTTP/2 only");
+        return;
+    }
+    speak(c, same ? &fp_http2_proto : &fp_http1_proto);
+    struct fp_buf in = c->in;
+    c->in = (struct fp_buf){0};
+    c->proto->on_bytes(c, fp_buf_str(&in));
+    fp_buf_fini(&in);
+}
+
+static void take(struct fp_http_conn *c, struct fp_str bytes)
+{
+    if (c->closing)
+        return; /* discarded: the answer is under way (lingering close) */
+    if (c->proto) {
+        c->proto->on_bytes(c, bytes);
+        return;
+    }
+    fp_buf_append_str(&c->in, bytes);
+    sniff(c);
+}
+
+static ssize_t read_some(struct fp_http_conn *c)
+{
+    if (c->tls)
+        return fp_tls_conn_read(c->tls, c->server->scratch, FP_HTTP_READ_BYTES);
+    ssize_t n;
+    do
+        n = recv(c->io.fd, c->server->scratch, FP_HTTP_READ_BYTES, 0);
+    while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : n;
+}
+
+static void at_eof(struct fp_http_conn *c)
+{
+    c->eof = true;
+    if (c->closing && !c->blocked)
+        fp_http_conn_close(c, c->reason);
+    else if (c->closing)
+        return; /* the answer is still under way */
+    else if (!c->proto)
+        fp_http_conn_close(c, FP_HTTP_CLOSE_PEER);
+    else
+        c->proto->on_eof(c);
+}
+
+static void read_all(struct fp_http_conn *c)
+{
+    size_t total = 0;
+    c->read_again = false;
+    while (!c->closed && !c->paused && !c->eof && total < FP_HTTP_TURN_BYTES) {
+        ssize_t n = read_some(c);
+        if (n == -EAGAIN)
+            return;
+        if (n < 0) {
+            fp_http_conn_close(c, n <= FP_ERR_PROTOCOL ? FP_HTTP_CLOSE_TLS : FP_HTTP_CLOSE_RESET);
+            return;
+        }
+        if (n == 0) {
+            at_eof(c);
+            return;
+        }
+        c->last_read_ms = fp_http_now(c);
+        c->deadline_ms[FP_HTTP_DL_PONG] = 0; /* it lives */
+        total += (size_t)n;
+        take(c, fp_str_n(c->server->scratch, (size_t)n));
+        if (!c->tls && n < FP_HTTP_READ_BYTES)
+            return;
+    }
+    if (c->tls && total >= FP_HTTP_TURN_BYTES)
+        c->read_again = true; /* OpenSSL may hold more: epoll would not tell */
+}
+
+/* ---- TLS ---- */
+
+static void handshake_failed(struct fp_http_conn *c, const char *why)
+{
+    char peer[FP_ADDR_TEXT_BYTES];
+    fp_addr_text(&c->peer, peer);
+    struct fp_log_field fields[] = {FP_LOG_S("remote", fp_str_of(peer)),
+                                    FP_LOG_S("error", fp_str_of(why))};
+    if (fp_log_on(FP_LOG_WARN, c->server->log_target))
+        fp_log_write(FP_LOG_WARN, c->server->log_target, fields, 2, "TLS handshake failed");
+}
+
+/* A client that speaks HTTP in clear text gets its answer in clear text (contract §2.1). */
+static bool is_clear_text(struct fp_http_conn *c)
+{
+    char first;
+    if (c->last_read_ms || recv(c->io.fd, &first, 1, MSG_PEEK) != 1)
+        return false;
+    c->last_read_ms = fp_http_now(c);
+    return first >= 'A' && first <= 'Z';
+}
+
+static bool shake(struct fp_http_conn *c)
+{
+    if (is_clear_text(c)) {
+        fp_tls_conn_free(&c->tls);
+        c->handshaking = false;
+        handshake_failed(c, "clear-text HTTP on a TLS port");
+        turn_away(c, 400, "this port needs TLS");
+        return true;
+    }
+    int rc = fp_tls_conn_handshake(c->tls);
+    if (rc == -EAGAIN) {
+        fp_http_conn_watch(c);
+        return false;
+    }
+    if (rc) {
+        handshake_failed(c, fp_tls_conn_why(c->tls));
+        fp_http_conn_close(c, FP_HTTP_CLOSE_TLS);
+        return false;
+    }
+    c->handshaking = false;
+    struct fp_str alpn = fp_tls_conn_alpn(c->tls);
+    if (fp_str_eq_c(alpn, "h2"))
+        speak(c, &fp_http2_proto);
+    else if (fp_str_eq_c(alpn, "http/1.1") && !c->server->limits.h2_only)
+        speak(c, &fp_http1_proto);
+    return true;
+}
+
+static void on_io(struct fp_io *io, unsigned events)
+{
+    struct fp_http_conn *c = io->arg;
+    if (c->handshaking && !shake(c))
+        return;
+    if (events & (FP_IO_READ | FP_IO_ERROR) || c->read_again)
+        read_all(c);
+    if ((events & FP_IO_ERROR) && !c->closed && (c->paused || c->eof))
+        fp_http_conn_close(c, FP_HTTP_CLOSE_RESET); /* both directions are gone */
+    fp_http_conn_flush(c);
+}
+
+/* ---- start ---- */
+
+void fp_http_conn_open(struct fp_http_server *s, int fd, const struct fp_addr *peer,
+                       struct fp_tls_context *tls)
+{
+    struct fp_http_conn *c = fp_mem_zalloc(sizeof *c);
+    c->server = s;
+    c->io = (struct fp_io){.fd = fd, .cb = on_io, .arg = c};
+    c->timer = (struct fp_timer){.cb = on_timer, .arg = c};
+    c->task = (struct fp_task){.cb = on_task, .arg = c};
+    c->draining = s->draining;
+    if (peer)
+        c->peer = *peer;
+    if (tls) {
+        c->tls = fp_tls_conn_new(tls, fd);
+        c->handshaking = true;
+    }
+    fp_list_push_back(&s->conns, &c->link);
+    s->conns_n++;
+    fp_http_conn_deadline(c, FP_HTTP_DL_HEAD, s->limits.header_timeout_ms);
+    if (s->limits.max_age_ms)
+        fp_http_conn_deadline(c, FP_HTTP_DL_AGE,
+                              fp_rand_jitter(s->limits.max_age_ms, s->limits.max_age_jitter_percent));
+    fp_http_conn_watch(c);
+}
