@@ -9,7 +9,7 @@
 
 #define PIPELINE_BYTES 16384 /* read ahead while a handler works; then reading pauses */
 
-#define SKIP_BYTES     65536 /* of a body nobody wants: read over it and keep the connection */
+#define SKIP_BYTES 65536 /* of a body nobody wants: read over it and keep the connection */
 
 enum state { HEAD, BODY, SKIP, WAIT, OVER };
 

@@ -7,10 +7,10 @@
 #pragma once
 #include "core/core_str.h"
 
-#define FP_HTTP1_HEADERS_MAX      128 /* hard bound of the offset table; limits.headers_n is below */
-#define FP_HTTP1_METHOD_MAX       32
-#define FP_HTTP1_CHUNK_EXTRA_MAX  1024 /* extensions of one chunk */
-#define FP_HTTP1_TRAILERS_MAX     8192
+#define FP_HTTP1_HEADERS_MAX           128 /* hard bound of the offset table; limits.headers_n is below */
+#define FP_HTTP1_METHOD_MAX            32
+#define FP_HTTP1_CHUNK_EXTRA_MAX       1024 /* extensions of one chunk */
+#define FP_HTTP1_TRAILERS_MAX          8192
 #define FP_HTTP1_CONTENT_LENGTH_DIGITS 18
 
 struct fp_http1_span { /* offsets into the head's buffer */
@@ -21,11 +21,11 @@ struct fp_http1_limits {
 };
 struct fp_http1_head {
     int state;
-    uint32_t pos;               /* bytes looked at */
-    uint32_t mark, name_n;      /* start of the current token; length of the current name */
-    uint32_t fields_at;         /* where the field section starts */
+    uint32_t pos;          /* bytes looked at */
+    uint32_t mark, name_n; /* start of the current token; length of the current name */
+    uint32_t fields_at;    /* where the field section starts */
     struct fp_http1_span method, target;
-    int version;                /* 10 or 11; 1.2 and later count as 11 */
+    int version; /* 10 or 11; 1.2 and later count as 11 */
     uint32_t fields_n;
     struct fp_http1_span name[FP_HTTP1_HEADERS_MAX], value[FP_HTTP1_HEADERS_MAX];
     /* valid once complete */
@@ -46,10 +46,10 @@ int fp_http1_head_parse(struct fp_http1_head *h, char *data, size_t n,
 
 struct fp_http1_body {
     int state;
-    uint64_t left;       /* of the body or the current chunk */
-    uint32_t extra_n;    /* extension or trailer bytes seen */
-    uint32_t digits_n;   /* of the chunk size */
-    bool field_named;    /* this trailer line has its colon */
+    uint64_t left;     /* of the body or the current chunk */
+    uint32_t extra_n;  /* extension or trailer bytes seen */
+    uint32_t digits_n; /* of the chunk size */
+    bool field_named;  /* this trailer line has its colon */
     const char *error;
 };
 enum { FP_HTTP1_BODY_MORE, FP_HTTP1_BODY_DATA, FP_HTTP1_BODY_DONE, FP_HTTP1_BODY_BAD };

@@ -1,4 +1,5 @@
-/* Inside of HTTP/2: what http2_session.c (the connection) and http2_stream.c (its streams) share. */
+/* Inside of HTTP/2: what http2_session.c (the connection) and http2_stream.c (its streams) share.
+ */
 #pragma once
 #include <nghttp2/nghttp2.h>
 #include "http/http_int.h"
@@ -7,8 +8,8 @@
 
 struct fp_http2 { /* fp_http_conn.session */
     nghttp2_session *ng;
-    struct fp_list streams;   /* open */
-    struct fp_list drained;   /* their queue ran empty in the current write */
+    struct fp_list streams; /* open */
+    struct fp_list drained; /* their queue ran empty in the current write */
     size_t streams_n;
     size_t queued_n;               /* streams with queued output */
     struct fp_http_batch *batch;   /* while producing */
@@ -29,13 +30,13 @@ struct fp_http_stream {
     uint64_t progress_ms; /* opened; later: when output last moved or began to wait */
     uint32_t header_bytes, headers_n, headers_cap;
     int32_t id;
-    uint16_t refused;  /* status of a limit that the headers broke */
-    bool is_stream;    /* of the handlers' kind, not a buffered request */
-    bool answered;     /* response headers are submitted */
-    bool ended;        /* nothing will be queued behind what is */
-    bool deferred;     /* nghttp2 waits to be resumed */
-    bool peer_ended;   /* END_STREAM came */
-    bool closed;       /* on_close is being called */
+    uint16_t refused; /* status of a limit that the headers broke */
+    bool is_stream;   /* of the handlers' kind, not a buffered request */
+    bool answered;    /* response headers are submitted */
+    bool ended;       /* nothing will be queued behind what is */
+    bool deferred;    /* nghttp2 waits to be resumed */
+    bool peer_ended;  /* END_STREAM came */
+    bool closed;      /* on_close is being called */
 };
 
 struct fp_http_stream *fp_http2_stream_open(struct fp_http_conn *c, int32_t id);

@@ -75,8 +75,8 @@ static void last_goaway(struct fp_http_conn *c)
         return;
     h->last_goaway = true;
     c->deadline_ms[FP_HTTP_DL_GOAWAY] = 0;
-    nghttp2_submit_goaway(h->ng, NGHTTP2_FLAG_NONE,
-                          nghttp2_session_get_last_proc_stream_id(h->ng), NGHTTP2_NO_ERROR, NULL, 0);
+    nghttp2_submit_goaway(h->ng, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(h->ng),
+                          NGHTTP2_NO_ERROR, NULL, 0);
 }
 
 static int on_frame_recv(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
@@ -183,8 +183,8 @@ static void submit_settings(struct fp_http_conn *c, struct fp_http2 *h)
     nghttp2_settings_entry iv[4];
     size_t n = 0;
     if (l->h2_max_streams)
-        iv[n++] = (nghttp2_settings_entry){NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS,
-                                           l->h2_max_streams};
+        iv[n++] =
+            (nghttp2_settings_entry){NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, l->h2_max_streams};
     if (l->header_bytes)
         iv[n++] = (nghttp2_settings_entry){NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE,
                                            (uint32_t)(l->header_bytes + 32 * l->headers_n)};
@@ -203,8 +203,8 @@ static void h2_open(struct fp_http_conn *c)
     fp_list_init(&h->streams);
     fp_list_init(&h->drained);
     nghttp2_mem mem = {NULL, mem_malloc, mem_free, mem_calloc, mem_realloc};
-    FP_ASSERT(nghttp2_session_server_new3(&h->ng, s->http2->callbacks, c, s->http2->option,
-                                          &mem) == 0);
+    FP_ASSERT(nghttp2_session_server_new3(&h->ng, s->http2->callbacks, c, s->http2->option, &mem) ==
+              0);
     submit_settings(c, h);
     fp_http_conn_deadline(c, FP_HTTP_DL_PING, s->limits.keepalive_time_ms);
     fp_http_conn_deadline(c, FP_HTTP_DL_IDLE, s->limits.idle_timeout_ms);
@@ -281,7 +281,8 @@ static void h2_on_written(struct fp_http_conn *c)
 
 /* ---- deadlines and drain ---- */
 
-/* The first GOAWAY lets streams in flight arrive; the second, a round trip later, is exact (T-15). */
+/* The first GOAWAY lets streams in flight arrive; the second, a round trip later, is exact (T-15).
+ */
 static void start_drain(struct fp_http_conn *c, enum fp_http_close_reason why)
 {
     static const uint8_t opaque[8] = {1};

@@ -134,8 +134,8 @@ static void submit(struct fp_http_stream *st, int status, const struct fp_http_h
     for (size_t i = 0; i < n; i++)
         nva[i + 1] = nv(headers[i].name, headers[i].value);
     nghttp2_data_provider prd = {.source = {.ptr = st}, .read_callback = read_queue};
-    int rc = nghttp2_submit_response(fp_http2_of(st)->ng, st->id, nva, n + 1,
-                                     with_data ? &prd : NULL);
+    int rc =
+        nghttp2_submit_response(fp_http2_of(st)->ng, st->id, nva, n + 1, with_data ? &prd : NULL);
     if (rc) /* the stream is on its way out already */
         fp_log_debug(st->c->server->log_target, "HTTP/2 response not sent: %s",
                      nghttp2_strerror(rc));
@@ -215,6 +215,8 @@ void fp_http2_stream_headers_done(struct fp_http_stream *st)
                st->refused == 414 ? "request target too long" : "header fields too large");
         return;
     }
+    if (!ex->r.authority.data)
+        ex->r.authority = fp_http_header(&ex->r, "host");
     if (!ex->r.path.data) {
         refuse(st, 400, "CONNECT is not supported");
         return;
@@ -378,8 +380,8 @@ void fp_http_stream_trailers(struct fp_http_stream *st, const struct fp_http_hea
     t->n = n;
     t->items = fp_arena_alloc(a, n * sizeof *t->items);
     for (size_t i = 0; i < n; i++)
-        t->items[i] = (struct fp_http_header){fp_arena_str(a, h[i].name),
-                                              fp_arena_str(a, h[i].value)};
+        t->items[i] =
+            (struct fp_http_header){fp_arena_str(a, h[i].name), fp_arena_str(a, h[i].value)};
     st->trailers = t;
     st->ended = true;
     resume(st);

@@ -363,9 +363,14 @@ static bool shake(struct fp_http_conn *c)
     }
     c->handshaking = false;
     struct fp_str alpn = fp_tls_conn_alpn(c->tls);
+    if (!alpn.data && c->server->limits.h2_only) {
+        handshake_failed(c, "the client did not offer ALPN h2");
+        fp_http_conn_close(c, FP_HTTP_CLOSE_TLS);
+        return false;
+    }
     if (fp_str_eq_c(alpn, "h2"))
         speak(c, &fp_http2_proto);
-    else if (fp_str_eq_c(alpn, "http/1.1") && !c->server->limits.h2_only)
+    else if (fp_str_eq_c(alpn, "http/1.1"))
         speak(c, &fp_http1_proto);
     return true;
 }
@@ -403,7 +408,8 @@ void fp_http_conn_open(struct fp_http_server *s, int fd, const struct fp_addr *p
     s->conns_n++;
     fp_http_conn_deadline(c, FP_HTTP_DL_HEAD, s->limits.header_timeout_ms);
     if (s->limits.max_age_ms)
-        fp_http_conn_deadline(c, FP_HTTP_DL_AGE,
-                              fp_rand_jitter(s->limits.max_age_ms, s->limits.max_age_jitter_percent));
+        fp_http_conn_deadline(
+            c, FP_HTTP_DL_AGE,
+            fp_rand_jitter(s->limits.max_age_ms, s->limits.max_age_jitter_percent));
     fp_http_conn_watch(c);
 }

@@ -12,18 +12,19 @@
 #include "http/http_stream.h"
 #include "tls/tls_conn.h"
 
-#define FP_HTTP_READ_BYTES  65536 /* shared by all connections of a server, used within a turn */
-#define FP_HTTP_TURN_BYTES  (1u << 20) /* per connection and direction, then others get their turn */
-#define FP_HTTP_LINGER_MS   2000
-#define FP_HTTP_GZIP_MIN    1024
-#define FP_HTTP_FORCE_MS    5000 /* after streams were told to end (T-15): then they are cut */
+#define FP_HTTP_READ_BYTES 65536 /* shared by all connections of a server, used within a turn */
+#define FP_HTTP_TURN_BYTES (1u << 20) /* per connection and direction, then others get their turn  \
+                                       */
+#define FP_HTTP_LINGER_MS 2000
+#define FP_HTTP_GZIP_MIN  1024
+#define FP_HTTP_FORCE_MS  5000 /* after streams were told to end (T-15): then they are cut */
 
 /* ---- output ---- */
 
-#define FP_HTTP_PIECES     256
-#define FP_HTTP_FRAME_MAX  (16384 + 64)
-#define FP_HTTP_OWN_BYTES  (64 * 1024)
-#define FP_HTTP_SMALL      256 /* segments up to this are copied: an iovec costs more */
+#define FP_HTTP_PIECES    256
+#define FP_HTTP_FRAME_MAX (16384 + 64)
+#define FP_HTTP_OWN_BYTES (64 * 1024)
+#define FP_HTTP_SMALL     256 /* segments up to this are copied: an iovec costs more */
 
 struct fp_http_batch { /* what one writev takes; one per server */
     unsigned n;
@@ -59,11 +60,11 @@ void fp_http_queue_clear(struct fp_http_queue *q);
 /* ---- connection ---- */
 
 enum fp_http_deadline {
-    FP_HTTP_DL_HEAD,   /* handshake, preface, request line and fields */
-    FP_HTTP_DL_BODY,   /* request body */
-    FP_HTTP_DL_IDLE,   /* nothing in progress */
-    FP_HTTP_DL_WRITE,  /* output that nobody reads (L-2) */
-    FP_HTTP_DL_PING,   /* T-13 */
+    FP_HTTP_DL_HEAD,  /* handshake, preface, request line and fields */
+    FP_HTTP_DL_BODY,  /* request body */
+    FP_HTTP_DL_IDLE,  /* nothing in progress */
+    FP_HTTP_DL_WRITE, /* output that nobody reads (L-2) */
+    FP_HTTP_DL_PING,  /* T-13 */
     FP_HTTP_DL_PONG,
     FP_HTTP_DL_AGE,    /* T-15 */
     FP_HTTP_DL_GOAWAY, /* the second GOAWAY */
@@ -100,13 +101,13 @@ struct fp_http_conn {
     struct fp_list link; /* of server->conns, after close of server->dead */
     struct fp_http_server *server;
     struct fp_io io;
-    struct fp_tls_conn *tls;           /* NULL: clear text */
-    const struct fp_http_proto *proto; /* NULL until the first bytes are understood */
-    void *session;                     /* the protocol's */
-    struct fp_buf in;                  /* read, not yet understood; freed when empty */
-    struct fp_http_left *left;         /* what the socket refused; NULL when writable */
-    struct fp_timer timer;             /* due at or before the earliest deadline */
-    struct fp_task task;               /* resume and flush at the end of this turn */
+    struct fp_tls_conn *tls;            /* NULL: clear text */
+    const struct fp_http_proto *proto;  /* NULL until the first bytes are understood */
+    void *session;                      /* the protocol's */
+    struct fp_buf in;                   /* read, not yet understood; freed when empty */
+    struct fp_http_left *left;          /* what the socket refused; NULL when writable */
+    struct fp_timer timer;              /* due at or before the earliest deadline */
+    struct fp_task task;                /* resume and flush at the end of this turn */
     uint64_t deadline_ms[FP_HTTP_DL_N]; /* 0 = not set */
     uint64_t last_read_ms;
     uint64_t write_ms; /* while blocked: when the socket last took something */
@@ -119,7 +120,7 @@ struct fp_http_conn {
     bool closing;     /* close (or linger) once everything is written */
     bool linger;      /* the peer may still be sending: read on, so that it sees the answer */
     bool lingering;
-    bool blocked; /* output waits for the socket */
+    bool blocked;           /* output waits for the socket */
     bool again, read_again; /* the turn's share is used up: go on next turn */
     bool draining;
 };
@@ -172,7 +173,7 @@ struct fp_http_server {
     char scratch[FP_HTTP_READ_BYTES];
 };
 void fp_http_server_left(struct fp_http_server *s); /* a connection is gone */
-void fp_http_stream_drain(struct fp_list *n); /* of server->streams: tells it to end */
+void fp_http_stream_drain(struct fp_list *n);       /* of server->streams: tells it to end */
 void fp_http2_shared_free(struct fp_http2_shared **h);
 
 /* ---- exchanges ---- */

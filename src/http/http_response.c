@@ -114,7 +114,8 @@ static void add(struct fp_http_answer *a, const char *name, struct fp_str value)
 static struct fp_str one_line(struct fp_arena *arena, struct fp_str v)
 {
     size_t i = 0;
-    while (i < v.len && ((unsigned char)v.data[i] >= 0x20 || v.data[i] == '\t') && v.data[i] != 0x7f)
+    while (i < v.len && ((unsigned char)v.data[i] >= 0x20 || v.data[i] == '\t') &&
+           v.data[i] != 0x7f)
         i++;
     if (i == v.len)
         return v;

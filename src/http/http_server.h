@@ -94,19 +94,19 @@ struct fp_http_handlers {
 
 /* Why connections ended, counted per server. */
 enum fp_http_close_reason {
-    FP_HTTP_CLOSE_PEER,       /* the peer closed in order */
-    FP_HTTP_CLOSE_RESET,      /* the socket failed */
-    FP_HTTP_CLOSE_DONE,       /* we closed in order: no keep-alive, or asked to */
-    FP_HTTP_CLOSE_PROTOCOL,   /* the peer broke the protocol or a limit of it */
-    FP_HTTP_CLOSE_TLS,        /* handshake or record layer */
-    FP_HTTP_CLOSE_SLOW_HEAD,  /* header_timeout_ms */
-    FP_HTTP_CLOSE_SLOW_BODY,  /* request_timeout_ms */
-    FP_HTTP_CLOSE_IDLE,       /* idle_timeout_ms */
-    FP_HTTP_CLOSE_SLOW_READ,  /* write_timeout_ms (L-2) */
-    FP_HTTP_CLOSE_KEEPALIVE,  /* PING not answered (T-13) */
-    FP_HTTP_CLOSE_AGE,        /* max_age_ms (T-15) */
-    FP_HTTP_CLOSE_DRAIN,      /* the server drains (T-16) */
-    FP_HTTP_CLOSE_REFUSED,    /* max_connections */
+    FP_HTTP_CLOSE_PEER,      /* the peer closed in order */
+    FP_HTTP_CLOSE_RESET,     /* the socket failed */
+    FP_HTTP_CLOSE_DONE,      /* we closed in order: no keep-alive, or asked to */
+    FP_HTTP_CLOSE_PROTOCOL,  /* the peer broke the protocol or a limit of it */
+    FP_HTTP_CLOSE_TLS,       /* handshake or record layer */
+    FP_HTTP_CLOSE_SLOW_HEAD, /* header_timeout_ms */
+    FP_HTTP_CLOSE_SLOW_BODY, /* request_timeout_ms */
+    FP_HTTP_CLOSE_IDLE,      /* idle_timeout_ms */
+    FP_HTTP_CLOSE_SLOW_READ, /* write_timeout_ms (L-2) */
+    FP_HTTP_CLOSE_KEEPALIVE, /* PING not answered (T-13) */
+    FP_HTTP_CLOSE_AGE,       /* max_age_ms (T-15) */
+    FP_HTTP_CLOSE_DRAIN,     /* the server drains (T-16) */
+    FP_HTTP_CLOSE_REFUSED,   /* max_connections */
     FP_HTTP_CLOSE_N
 };
 const char *fp_http_close_reason_name(enum fp_http_close_reason r); /* "slow_read" … */

@@ -23,3 +23,4 @@ struct fp_tls_context *fp_tls_context_ref(struct fp_tls_context *c);
 void fp_tls_context_unref(struct fp_tls_context **c);
 /* Subject and notAfter of the leaf, for the start-up log line. */
 void fp_tls_context_describe(const struct fp_tls_context *c, char *out, size_t n);
+int64_t fp_tls_context_not_after_ms(const struct fp_tls_context *c); /* of the leaf */
