@@ -139,5 +139,7 @@ void fp_conf_free(struct fp_conf **c);
 void fp_conf_print(const struct fp_conf *c, FILE *out);
 void fp_conf_diff_restart(const struct fp_conf *a, const struct fp_conf *b,
                           struct fp_conf_changes *out);
+/* A reload goes on with the old values of these. */
+void fp_conf_keep_restart(const struct fp_conf *from, struct fp_conf *to);
 /* mdoc(7) for flowplane.conf(5), from the tables */
 void fp_conf_print_man(FILE *out);

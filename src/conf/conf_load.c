@@ -8,6 +8,7 @@
 #include <libconfig.h>
 #include <stdlib.h>
 #include <unistd.h>
+#include "core/core_assert.h"
 #include "core/core_buf.h"
 #include "core/core_mem.h"
 #include "conf/conf_int.h"
@@ -353,4 +354,26 @@ void fp_conf_diff_restart(const struct fp_conf *a, const struct fp_conf *b,
         if (fp_conf_table[i].class == 'R' && !fp_conf_value_equal(a, b, &fp_conf_table[i]) &&
             out->n < sizeof out->names / sizeof *out->names)
             out->names[out->n++] = fp_conf_table[i].name;
+}
+
+/* Strings are copied: `to` must not point into another configuration's arena. */
+static void copy_value(const struct fp_conf *from, struct fp_conf *to,
+                       const struct fp_conf_directive *d)
+{
+    const void *src = fp_conf_field(from, d);
+    void *dst = fp_conf_field(to, d);
+    if (d->type == FP_CONF_T_STRING || d->type == FP_CONF_T_PATH) {
+        const char *s = *(const char *const *)src;
+        *(const char **)dst = s ? fp_arena_strdup(to->arena, s) : NULL;
+        return;
+    }
+    FP_ASSERT(d->type != FP_CONF_T_LIST); /* no list is of class R */
+    memcpy(dst, src, d->width);
+}
+
+void fp_conf_keep_restart(const struct fp_conf *from, struct fp_conf *to)
+{
+    for (size_t i = 0; i < fp_conf_table_n; i++)
+        if (fp_conf_table[i].class == 'R')
+            copy_value(from, to, &fp_conf_table[i]);
 }

@@ -17,6 +17,7 @@ struct fp_master_options {
     const struct fp_master_roles *roles;
     struct fp_page *page;
     bool dev, ephemeral;
+    FILE *err; /* where a failed start is told, besides the log */
 };
 /* Runs until stopped; returns the exit status of the program. */
 int fp_master_run(const struct fp_master_options *o);

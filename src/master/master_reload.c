@@ -1,0 +1,125 @@
+/*
+ * HUP (contract §13.1): check and open everything new, start a new generation, and switch when all
+ * of it is ready; on any failure everything stays as it was.  HUPs meanwhile are queued.  Runs in
+ * the master.
+ */
+#include <unistd.h>
+#include "core/core_log.h"
+#include "master/master_int.h"
+
+#define READY_TIMEOUT_MS 60000
+#define REPORT_BYTES     65536
+
+static void failed(struct master *m, const char *why)
+{
+    fp_log_error(FP_LOG_CONFIG, "reload failed, the configuration stays as it was: %s", why);
+    atomic_store(&m->page->reload_ok, 0);
+}
+
+static void restart_needed(const struct fp_conf *old, struct fp_conf *new)
+{
+    struct fp_conf_changes changes;
+    fp_conf_diff_restart(old, new, &changes);
+    for (size_t i = 0; i < changes.n; i++)
+        fp_log_warn(FP_LOG_CONFIG, "%s has changed and takes effect at the next restart",
+                    changes.names[i]);
+    fp_conf_keep_restart(old, new);
+}
+
+static void ready_overdue(struct fp_timer *t)
+{
+    struct generation *g = t->arg;
+    failed(g->m, "the new processes did not become ready in time");
+    master_reload_done(g->m, false);
+}
+
+/* The old configuration stays loaded until the last process that inherited it is gone. */
+static void begin(struct master *m, FILE *err)
+{
+    struct fp_conf *conf = fp_conf_load(m->o->sources, err);
+    if (!conf)
+        return;
+    restart_needed(m->live->conf, conf);
+    struct generation *g = master_generation_new(m, conf, m->live, err);
+    if (!g) {
+        fp_conf_free(&conf);
+        return;
+    }
+    m->next = g;
+    g->deadline.cb = ready_overdue;
+    g->deadline.arg = g;
+    fp_timer_start(m->loop, &g->deadline, READY_TIMEOUT_MS);
+    master_generation_spawn(g);
+}
+
+void master_reload(struct master *m)
+{
+    static char report[REPORT_BYTES];
+    if (m->next || m->stopping) {
+        m->reloads_queued++;
+        return;
+    }
+    fp_log_info(FP_LOG_MASTER, "reloading the configuration");
+    master_notify("RELOADING=1");
+    memset(report, 0, sizeof report);
+    FILE *err = fmemopen(report, sizeof report - 1, "w");
+    if (err) {
+        begin(m, err);
+        fclose(err);
+    }
+    master_log_lines(report, m->next == NULL);
+    if (!m->next) {
+        failed(m, "see above");
+        master_notify("READY=1");
+    }
+}
+
+static unsigned draining_n(const struct master *m, struct generation **oldest)
+{
+    unsigned n = 0;
+    *oldest = NULL;
+    FP_LIST_FOREACH (it, (struct fp_list *)(uintptr_t)&m->generations) {
+        struct generation *g = FP_CONTAINER(it, struct generation, link);
+        if (!g->draining)
+            continue;
+        n++;
+        if (!*oldest && g->end_step == 0)
+            *oldest = g;
+    }
+    return n;
+}
+
+static void switch_over(struct master *m)
+{
+    struct generation *old = m->live, *oldest;
+    m->live = m->next;
+    m->next = NULL;
+    fp_timer_stop(&m->live->deadline);
+    master_relay_adopt(m);
+    master_log_apply(m->live->conf, master_log_dup(m->live->log_fd));
+    /* the listening sockets of slots and addresses that are no more close with their last worker */
+    master_sockets_close(&old->api);
+    master_sockets_close(&old->xds);
+    master_generation_end(old, false);
+    if (draining_n(m, &oldest) > m->live->conf->process.max_old_generations && oldest)
+        master_generation_end(oldest, true);
+    atomic_store(&m->page->reload_ok, 1);
+    fp_log_info(FP_LOG_CONFIG, "configuration reloaded, generation %u serves", m->live->id);
+}
+
+void master_reload_done(struct master *m, bool ok)
+{
+    if (ok) {
+        switch_over(m);
+    } else {
+        struct generation *g = m->next;
+        m->next = NULL;
+        master_relay_drop(&m->pending);
+        master_generation_end(g, true);
+    }
+    master_notify("READY=1");
+    if (m->reloads_queued && !m->stopping) {
+        m->reloads_queued = 0; /* the file as it is now covers all of them */
+        master_reload(m);
+    }
+}
