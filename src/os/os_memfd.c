@@ -34,7 +34,10 @@ static int allocate(int fd, size_t size)
 
 int fp_memfd_create(struct fp_memfd *m, const char *name, size_t size)
 {
-    *m = (struct fp_memfd){.fd = create(name), .size = size};
+    *m = (struct fp_memfd){.fd = -1, .size = size};
+    if (size > FP_MEMFD_MAX_BYTES) /* the kernel would try, and kill somebody for the memory */
+        return -EFBIG;
+    m->fd = create(name);
     if (m->fd < 0)
         return m->fd;
     int err = allocate(m->fd, size);

@@ -2,13 +2,15 @@
 #pragma once
 #include <stddef.h>
 
+#define FP_MEMFD_MAX_BYTES ((size_t)4 << 30)
+
 struct fp_memfd { /* under construction by one process */
     int fd;
     void *map; /* writable until sealed */
     size_t size;
 };
 int fp_memfd_create(struct fp_memfd *m, const char *name,
-                    size_t size); /* fallocated; 0 or -errno */
+                    size_t size); /* fallocated; 0 or -errno, -EFBIG beyond the maximum */
 int fp_memfd_seal(
     struct fp_memfd *m); /* unmaps, seals SHRINK|GROW|WRITE|SEAL; fd stays; 0 or -errno */
 void fp_memfd_abort(struct fp_memfd *m);
