@@ -54,7 +54,7 @@ char *fp_addr_text(const struct fp_addr *a, char out[FP_ADDR_TEXT_BYTES])
     char ip[INET6_ADDRSTRLEN];
     bool v6;
     if (!is_ip(a))
-        return strcpy(out, "unix");
+        return memcpy(out, "unix", sizeof("unix"));
     unsigned port = address_parts(a, ip, &v6);
     snprintf(out, FP_ADDR_TEXT_BYTES, v6 ? "[%s]:%u" : "%s:%u", ip, port);
     return out;
@@ -65,9 +65,9 @@ char *fp_addr_ip_text(const struct fp_addr *a, char out[FP_ADDR_TEXT_BYTES])
     char ip[INET6_ADDRSTRLEN];
     bool v6;
     if (!is_ip(a))
-        return strcpy(out, "unix");
+        return memcpy(out, "unix", sizeof("unix"));
     address_parts(a, ip, &v6);
-    return strcpy(out, ip);
+    return memcpy(out, ip, strlen(ip) + 1);
 }
 
 static int set(int fd, int level, int option)

@@ -11,35 +11,47 @@
 
 static struct {
     char *start;
-    size_t size; /* 0: no title_init, title_set does nothing */
+    size_t size;               /* 0: no title_init, title_set does nothing */
+    char **pointers, *strings; /* where the environment and all strings live now, for ever */
 } area;
 
-/* The strings lie back to back; one that does not was put elsewhere, and ends the area. */
-static char *move(char **strings, char *end)
+static size_t bytes_of(char **strings, size_t *n)
+{
+    size_t bytes = 0;
+    for (*n = 0; strings[*n]; ++*n)
+        bytes += strlen(strings[*n]) + 1;
+    return bytes;
+}
+
+/*
+ * Copies the strings to `to`, which moves on.  Returns where the old ones end: they lie back to
+ * back, and one that does not was put elsewhere.
+ */
+static char *move(char **strings, char *end, char **to)
 {
     for (; *strings; strings++) {
+        size_t n = strlen(*strings) + 1;
         if (*strings == end)
-            end += strlen(*strings) + 1;
-        *strings = fp_mem_strdup(*strings);
+            end += n;
+        *strings = memcpy(*to, *strings, n);
+        *to += n;
     }
     return end;
 }
 
 void fp_process_title_init(int argc, char **argv)
 {
+    size_t argv_n, env_n;
     if (argc < 1 || area.size)
         return;
-    char *end = argv[0], *argv_end;
+    size_t argv_bytes = bytes_of(argv, &argv_n);
+    area.strings = fp_mem_alloc(argv_bytes + bytes_of(environ, &env_n));
+    area.pointers = fp_mem_dup(environ, (env_n + 1) * sizeof(*environ));
     area.start = argv[0];
-    argv_end = end = move(argv, end);
-    size_t n = 0;
-    while (environ[n])
-        n++;
-    char **copy = fp_mem_calloc(n + 1, sizeof(*copy));
-    memcpy(copy, environ, n * sizeof(*copy));
-    end = move(copy, end);
+    char *to = area.strings;
+    char *argv_end = move(argv, area.start, &to), *end = move(area.pointers, argv_end, &to);
     memset(argv_end, 0, (size_t)(end - argv_end)); /* /proc/PID/environ must not show secrets */
-    environ = copy;
+    environ = area.pointers;
     area.size = (size_t)(end - area.start);
 }
 

@@ -8,7 +8,7 @@ enum { KEYS = 500, STEPS = 20000 };
 
 int main(void)
 {
-    static char names[KEYS][8];
+    static char names[KEYS][16];
     static void *want[KEYS];
     struct fp_map m = {0};
     size_t n = 0, wrong = 0;
