@@ -1,0 +1,106 @@
+#!/usr/bin/env python3
+"""sh auto/quickstart (issue 3, part 11): traffic flows, Ctrl-C leaves nothing, the second start is quick and has the data."""
+import http.client
+import json
+import os
+import re
+import shutil
+import signal
+import time
+
+import fp_envoy
+import fp_tap as tap
+import fp_util as util
+from fp_util import wait_until
+
+RUN = util.tmp() / "run"
+ENV = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
+
+
+class Quickstart:
+    def __init__(self, n, *options):
+        self.log_path = util.tmp() / f"quickstart{n}.log"
+        self.log_path.touch()
+        began = time.monotonic()
+        self.process = util.spawn(["sh", "auto/quickstart", f"--dir={RUN}", *options], self.log_path, env=ENV)
+        tap.at_end(self.kill)
+        wait_until(self.running, 120, "the quick start says that it runs")
+        self.seconds = time.monotonic() - began
+        self.seen = util.descendants(self.process.pid)
+
+    def log(self):
+        return self.log_path.read_text()
+
+    def running(self):
+        if self.process.poll() is not None:
+            raise RuntimeError("it ended:\n" + self.log())
+        return "Ctrl-C stops everything" in self.log()
+
+    def find(self, pattern):
+        m = re.search(pattern, self.log())
+        return m and m.group(1)
+
+    def interrupt(self):
+        self.seen.update(util.descendants(self.process.pid))
+        return util.stop_process(self.process, signal.SIGINT, 30)
+
+    def left(self):
+        return [util.cmdline(p) for p, start in self.seen.items() if util.same_alive(p, start)]
+
+    def kill(self):
+        if self.process.poll() is None:
+            tap.diag(self.log())
+            tap.is_(self.interrupt(), 0, "ended at last")
+
+
+def request(method, url, token=None, body=None):
+    host, path = re.match(r"http://([^/]+)(/.*)", url).groups()
+    c = http.client.HTTPConnection(host, timeout=10)
+    c.request(method, path, body and json.dumps(body), {"Authorization": f"Bearer {token}"} if token else {})
+    r = c.getresponse()
+    return r.status, r.read().decode()
+
+
+def shm():
+    return set(os.listdir("/dev/shm"))
+
+
+with tap.run():
+    ENV["FP_ENVOY"] = fp_envoy.program()
+    for name in ("curl", "make", "cc"):
+        util.find_program(name)
+    if shutil.which("dpkg-query") is None and not util.ROOT:
+        tap.skip_all("not a Debian")
+    before = shm()
+
+    q = Quickstart(1)
+    tap.like(q.log(), r"\$ curl http://127\.0\.0\.1:\d+/\nHello from behind Envoy\.", "a request goes through Envoy")
+    token, api, envoy = q.find(r"token +(fp_pat_\S+)"), q.find(r"REST API +(http\S+)"), q.find(r"Envoy +(http\S+)")
+    tap.ok(token and api and envoy, "token and URLs are printed", q.log())
+    tap.is_(q.log().split("Next, in another terminal:")[1].strip().count("\n  "), 4, "with the next three commands")
+    tap.is_((RUN / "state" / "bootstrap-token").stat().st_mode & 0o077, 0, "the token's file is private")
+    status, _ = request("PUT", f"{api}routes/hello", token, {"name": "hello", "virtualHosts": [
+        {"name": "all", "domains": ["*"], "routes": [{"name": "all", "match": {"path": {"type": "prefix", "value": "/"}},
+                                                      "action": {"type": "direct", "status": 200, "body": "mine"}}]}]})
+    tap.is_(status, 200, "the route is changed over REST")
+    wait_until(lambda: request("GET", envoy)[1] == "mine", 10, "and in Envoy")
+    tap.is_(q.interrupt(), 0, "Ctrl-C: exit status 0")
+    tap.like(q.log(), "Stopped", "it says so")
+    wait_until(lambda: not q.left(), 10, "processes gone")
+    tap.is_(q.left(), [], "no process is left")
+    tap.is_([str(p) for p in RUN.rglob("*") if p.is_socket()], [], "no socket is left")
+    tap.is_(shm() - before, set(), "no shared memory is left")
+    for url in (api, envoy):
+        tap.ok(not util.port_open(int(re.search(r":(\d+)/", url).group(1))), f"{url} is closed")
+
+    q = Quickstart(2)
+    tap.ok(q.seconds < 15 * util.SLOW, f"the second start takes seconds ({q.seconds:.1f})")
+    tap.is_(q.find(r"token +(fp_pat_\S+)"), token, "same token")
+    tap.is_(request("GET", envoy)[1], "mine", "the data were kept, Envoy has them, at the same port")
+    tap.is_(q.interrupt(), 0, "Ctrl-C again")
+    wait_until(lambda: not q.left(), 10, "processes gone")
+
+    q = Quickstart(3, "--no-envoy")
+    tap.unlike(q.log(), "Starting Envoy", "--no-envoy starts none")
+    tap.is_(request("GET", api.replace("/api/v1/", "/healthz"))[0], 200, "but Flowplane")
+    tap.is_(q.interrupt(), 0, "Ctrl-C again")
