@@ -13,16 +13,19 @@
 
 #define NONE FP_KIND_N
 const struct fp_xds_type fp_xds_types[FP_XDS_TYPES_N] = {
-    /* kind                  whole  wildcard gated parent */
-    {FP_KIND_CLUSTER, true, true, false, NONE},
-    {FP_KIND_ENDPOINT, false, false, false, FP_KIND_CLUSTER},
-    {FP_KIND_SECRET, false, false, false, NONE},
-    {FP_KIND_LISTENER, true, true, true, NONE},
-    {FP_KIND_ROUTE, false, false, true, NONE},
-    {FP_KIND_SCOPED_ROUTE, true, true, false, NONE},
-    {FP_KIND_VIRTUAL_HOST, false, false, true, NONE},
-    {FP_KIND_EXTENSION_CONFIG, false, false, false, NONE},
-    {FP_KIND_RUNTIME, false, false, false, NONE},
+    {FP_KIND_CLUSTER, .whole = true, .wildcard = true, .parent = NONE,
+     .held_by = {FP_KIND_LISTENER, FP_KIND_ROUTE}},
+    {FP_KIND_ENDPOINT, .parent = FP_KIND_CLUSTER, .held_by = {NONE, NONE}},
+    {FP_KIND_SECRET, .parent = NONE, .held_by = {NONE, NONE}},
+    {FP_KIND_LISTENER, .whole = true, .wildcard = true, .gated = true, .parent = NONE,
+     .held_by = {NONE, NONE}},
+    {FP_KIND_ROUTE, .gated = true, .parent = NONE,
+     .held_by = {FP_KIND_LISTENER, FP_KIND_SCOPED_ROUTE}},
+    {FP_KIND_SCOPED_ROUTE, .whole = true, .wildcard = true, .parent = NONE,
+     .held_by = {NONE, NONE}},
+    {FP_KIND_VIRTUAL_HOST, .gated = true, .parent = NONE, .held_by = {NONE, NONE}},
+    {FP_KIND_EXTENSION_CONFIG, .parent = NONE, .held_by = {NONE, NONE}},
+    {FP_KIND_RUNTIME, .parent = NONE, .held_by = {NONE, NONE}},
 };
 
 const struct fp_xds_type *fp_xds_type_of(enum fp_kind kind)
@@ -36,7 +39,7 @@ const struct fp_xds_type *fp_xds_type_of(enum fp_kind kind)
 struct flush { /* one walk over the types of a stream */
     struct fp_xds_stream *st;
     bool waiting; /* something is held back */
-    bool moved;   /* a referrer moved on without an answer: no ACK will wake us for it */
+    bool moved;   /* a type moved on without an answer: no ACK will wake us for it */
 };
 
 void fp_xds_stream_send(struct fp_xds_stream *st, enum fp_kind kind, struct fp_xds_response *r)
@@ -56,17 +59,16 @@ void fp_xds_stream_send(struct fp_xds_stream *st, enum fp_kind kind, struct fp_x
     fp_grpc_call_send(st->call, fp_http_chunk_ref(&r->chunk), fp_str_n(tail, (size_t)n + 2));
 }
 
-/* ---- removals: held while an ACKed or sent route or listener names the cluster (O-9, O-10) ----
+/* ---- removals: held while what the stream was sent or has ACKed names the entry (O-9, O-10) ----
  */
 
-static const enum fp_kind referrers[] = {FP_KIND_LISTENER, FP_KIND_ROUTE};
-
-static bool referred(const struct fp_xds_stream *st, struct fp_str cluster)
+static bool referred(const struct fp_xds_stream *st, const struct fp_xds_type *type,
+                     struct fp_str name)
 {
-    for (size_t i = 0; i < sizeof referrers / sizeof *referrers; i++) {
-        const struct fp_xds_subscription *ts = &st->types[referrers[i]];
-        if ((ts->acked && fp_xds_state_names_cluster(ts->acked, cluster)) ||
-            (ts->sent && fp_xds_state_names_cluster(ts->sent, cluster)))
+    for (size_t i = 0; i < FP_XDS_REFERRERS_N && type->held_by[i] != NONE; i++) {
+        const struct fp_xds_subscription *by = &st->types[type->held_by[i]];
+        if ((by->acked && fp_xds_state_refers(by->acked, type->kind, name)) ||
+            (by->sent && fp_xds_state_refers(by->sent, type->kind, name)))
             return true;
     }
     return false;
@@ -77,7 +79,21 @@ static uint64_t id_of(const struct fp_xds_state *s)
     return s ? s->id : 0;
 }
 
-static struct fp_xds_state *with_held(struct flush *f, struct fp_xds_subscription *ts,
+static struct fp_xds_state *get_held(struct flush *f, const struct fp_xds_type *type,
+                                     const struct fp_xds_subscription *ts,
+                                     struct fp_xds_state *plain, const struct fp_snap_entry *keep,
+                                     uint32_t n)
+{
+    if (ts->sent->view == plain->view && ts->sent->names == plain->names && ts->sent->held_n == n)
+        return fp_xds_state_ref(ts->sent); /* as it is already */
+    const struct fp_xds_subscription *a = &f->st->types[type->held_by[0]],
+                                     *b = &f->st->types[type->held_by[1]];
+    const uint64_t context[4] = {id_of(a->sent), id_of(a->acked), id_of(b->sent), id_of(b->acked)};
+    return fp_xds_state_get_held(plain->view, plain->names, ts->sent, keep, n, context);
+}
+
+static struct fp_xds_state *with_held(struct flush *f, const struct fp_xds_type *type,
+                                      const struct fp_xds_subscription *ts,
                                       struct fp_xds_state *plain)
 {
     const struct fp_xds_change *c = fp_xds_state_change(plain, ts->sent);
@@ -86,23 +102,15 @@ static struct fp_xds_state *with_held(struct flush *f, struct fp_xds_subscriptio
     struct fp_snap_entry *keep = fp_mem_calloc(c->removed_n, sizeof *keep);
     uint32_t n = 0;
     for (uint32_t i = 0; i < c->removed_n; i++)
-        if (referred(f->st, c->removed[i].name))
+        if (referred(f->st, type, c->removed[i].name))
             keep[n++] = c->removed[i];
     struct fp_xds_state *to = plain;
-    if (n && ts->sent->view == plain->view && ts->sent->names == plain->names &&
-        ts->sent->held_n == n) {
-        to = fp_xds_state_ref(ts->sent); /* as it is already */
-    } else if (n) {
-        const struct fp_xds_subscription *l = &f->st->types[FP_KIND_LISTENER],
-                                         *r = &f->st->types[FP_KIND_ROUTE];
-        const uint64_t context[4] = {id_of(l->sent), id_of(l->acked), id_of(r->sent),
-                                     id_of(r->acked)};
-        to = fp_xds_state_get_held(plain->view, plain->names, ts->sent, keep, n, context);
+    if (n) {
+        to = get_held(f, type, ts, plain, keep, n);
+        fp_xds_state_unref(&plain);
+        f->waiting = true;
     }
     fp_mem_free(keep);
-    if (to != plain)
-        fp_xds_state_unref(&plain);
-    f->waiting |= n > 0;
     return to;
 }
 
@@ -111,8 +119,8 @@ static struct fp_xds_state *target(struct flush *f, const struct fp_xds_type *ty
                                    struct fp_xds_subscription *ts)
 {
     struct fp_xds_state *to = fp_xds_state_get(f->st->engine->view, type->kind, ts->names);
-    if (type->kind == FP_KIND_CLUSTER && ts->sent && ts->sent != to && !f->st->overdue)
-        return with_held(f, ts, to);
+    if (type->held_by[0] != NONE && ts->sent && ts->sent != to && !f->st->overdue)
+        return with_held(f, type, ts, to);
     return to;
 }
 
@@ -181,7 +189,7 @@ static void arrive(struct fp_xds_stream *st, const struct fp_xds_type *type,
 static void arrive_silently(struct flush *f, const struct fp_xds_type *type,
                             struct fp_xds_subscription *ts, struct fp_xds_state *to)
 {
-    f->moved |= type->gated && ts->sent != to;
+    f->moved |= ts->sent != to;
     arrive(f->st, type, ts, to);
     if (!ts->in_flight)
         fp_xds_state_set(&ts->acked, to);

@@ -145,7 +145,9 @@ void fp_xds_state_unref(struct fp_xds_state **sp)
     for (uint32_t i = 0; i < s->held_n; i++)
         fp_xds_view_unref(&s->held[i].view);
     fp_mem_free(s->held);
-    fp_map_fini(&s->clusters);
+    for (int k = 0; s->named && k < FP_KIND_N; k++)
+        fp_map_fini(&s->named[k]);
+    fp_mem_free(s->named);
     fp_xds_names_unref(&s->names);
     fp_xds_view_unref(&s->view);
     fp_mem_free(s);
@@ -302,25 +304,24 @@ struct fp_xds_change *fp_xds_state_change(struct fp_xds_state *to, const struct 
     return c;
 }
 
-static void learn_clusters(struct fp_xds_state *s)
+static void learn_references(struct fp_xds_state *s)
 {
     struct fp_snap_entry e;
+    s->named = fp_mem_calloc(FP_KIND_N, sizeof *s->named);
     for (uint64_t pos = 0; fp_xds_state_next(s, &pos, &e);) {
         const struct fp_snap *snap = fp_xds_state_snap(s, &e);
         for (uint32_t i = 0; i < e.refs_n; i++) {
             enum fp_kind kind;
             struct fp_str name;
             fp_snap_ref_at(snap, &e, i, &kind, &name);
-            if (kind == FP_KIND_CLUSTER)
-                fp_map_set(&s->clusters, name, s);
+            fp_map_set(&s->named[kind], name, s);
         }
     }
-    s->clusters_known = true;
 }
 
-bool fp_xds_state_names_cluster(struct fp_xds_state *s, struct fp_str cluster)
+bool fp_xds_state_refers(struct fp_xds_state *s, enum fp_kind kind, struct fp_str name)
 {
-    if (!s->clusters_known)
-        learn_clusters(s);
-    return fp_map_get(&s->clusters, cluster) != NULL;
+    if (!s->named)
+        learn_references(s);
+    return fp_map_get(&s->named[kind], name) != NULL;
 }

@@ -28,8 +28,7 @@ struct fp_xds_state { /* immutable but for its caches */
     char version[FP_XDS_VERSION_BYTES];
     struct fp_list changes;   /* struct fp_xds_change, from other states to this one */
     struct fp_list responses; /* struct fp_xds_response, see xds_response_int.h */
-    struct fp_map clusters;   /* names of clusters that its entries refer to */
-    bool clusters_known;
+    struct fp_map *named;     /* by kind: what its entries refer to; NULL until asked */
 };
 
 /* Entries whose bytes differ.  `removed` points into the older state: use it while you hold that.
@@ -64,7 +63,8 @@ bool fp_xds_state_find(const struct fp_xds_state *s, struct fp_str name, struct 
 bool fp_xds_state_next(const struct fp_xds_state *s, uint64_t *pos, struct fp_snap_entry *out);
 /* Computed once and kept in `to`; from may be NULL. */
 struct fp_xds_change *fp_xds_state_change(struct fp_xds_state *to, const struct fp_xds_state *from);
-bool fp_xds_state_names_cluster(struct fp_xds_state *s, struct fp_str cluster);
+/* An entry names that one. */
+bool fp_xds_state_refers(struct fp_xds_state *s, enum fp_kind kind, struct fp_str name);
 /* Snapshot that an entry of this state came from, for fp_snap_ref_at. */
 const struct fp_snap *fp_xds_state_snap(const struct fp_xds_state *s,
                                         const struct fp_snap_entry *e);

@@ -5,6 +5,7 @@
 #include "xds/xds_response_int.h"
 #include "xds/xds_state_int.h"
 
+#define FP_XDS_REFERRERS_N 2
 /* How a type is served; the table's order is the order on a stream (contract P10). */
 struct fp_xds_type {
     enum fp_kind kind;
@@ -12,6 +13,8 @@ struct fp_xds_type {
     bool wildcard;       /* naming nothing at first means everything (W-1, W-8) */
     bool gated;          /* waits for the ACK of new clusters that it names (O-7) */
     enum fp_kind parent; /* its entries are sent again behind a changed parent (O-1) */
+    /* an entry is removed when these name it no more (O-9); used from the front */
+    enum fp_kind held_by[FP_XDS_REFERRERS_N];
 };
 #define FP_XDS_TYPES_N 9
 extern const struct fp_xds_type fp_xds_types[FP_XDS_TYPES_N];

@@ -206,10 +206,16 @@ bool fp_pb_pool_file_of_symbol(const struct fp_pb_pool *pool, struct fp_str symb
 
 /* ---- the world ---- */
 
+struct fp_pb_pool {
+    int unused;
+};
+
 static struct world *world_open(const struct fp_xds_options *given)
 {
     struct world *w = calloc(1, sizeof *w);
+    static struct fp_pb_pool pool;
     struct fp_xds_options o = {
+        .pool = &pool,
         .control_plane_id = "flowplane/test",
         .ordering_timeout_ms = 15000,
         .max_streams = 100000,
@@ -402,7 +408,7 @@ __attribute__((unused)) static void nack(struct fp_grpc_call *c, char letter)
 }
 
 /* What was sent since the last time, "CDS[c1 c2] EDS[c1]". */
-static const char *got(struct fp_grpc_call *c)
+__attribute__((unused)) static const char *got(struct fp_grpc_call *c)
 {
     static char text[TEXT_BYTES];
     memcpy(text, c->text, sizeof text);

@@ -1,0 +1,141 @@
+/* Rejections (rules N-*): never the same bytes again, the fix arrives, others go on. */
+#include "xds_fake.h"
+
+static struct fp_grpc_call *started(struct world *w)
+{
+    struct fp_grpc_call *c = dial(w, "envoy");
+    ask(c, 'C', "");
+    ask(c, 'R', "r1 r2");
+    ack(c, 'C');
+    ack(c, 'R');
+    got(c);
+    return c;
+}
+
+static const struct fp_xds_subscription *of(const struct fp_grpc_call *c, enum fp_kind kind)
+{
+    return &((const struct fp_xds_stream *)c->user)->types[kind];
+}
+
+static void whole_sets(void)
+{
+    struct world *w = world_open(NULL);
+    publish(w, "C/a=1 C/b=1 R/r1=1 R/r2=1");
+    struct fp_grpc_call *c = started(w), *other = started(w);
+    publish(w, "C/a=1 C/b=bad R/r1=1 R/r2=1");
+    is_str(got(c), "CDS[a b]", "a bad cluster");
+    is_str(got(other), "CDS[a b]", "and to another node");
+    nack(c, 'C');
+    is_str(got(c), "", "N-3: a NACK is not answered");
+    ack(other, 'C');
+    is_int((long)w->engine->counters.nacks, 1, "N-1: it counts as a NACK by error_detail alone");
+    is_int(of(c, FP_KIND_CLUSTER)->nack->code, 13, "N-2: its code is kept");
+    is_str(of(c, FP_KIND_CLUSTER)->nack->message, "no", "N-2: its message is kept");
+    publish(w, "C/a=1 C/b=bad R/r1=2 R/r2=1");
+    is_str(got(c), "RDS[r1]", "N-9: other types go on; N-3: the same bytes do not come again");
+    is_str(got(other), "RDS[r1]", "N-9: other nodes too");
+    ack(c, 'R');
+    nack(c, 'C');
+    is_str(got(c), "", "N-3: not even when it says it again");
+    publish(w, "C/a=1 C/b=good R/r1=2 R/r2=1");
+    is_str(got(c), "CDS[a b]", "N-10, N-4: the fix reaches the same stream, as a whole set");
+    ack(c, 'C');
+    ok(!of(c, FP_KIND_CLUSTER)->rejected, "N-8: cleared by the next ACK");
+    publish(w, "C/a=1 C/b=bad R/r1=2 R/r2=1");
+    got(c);
+    nack(c, 'C');
+    publish(w, "C/a=1 C/b=good R/r1=2 R/r2=1");
+    is_str(got(c), "", "back to what it holds: nothing to send");
+    publish(w, "C/a=2 C/b=good R/r1=2 R/r2=1");
+    is_str(got(c), "CDS[a b]", "and the next change comes");
+    hang_up(&c);
+    hang_up(&other);
+    world_close(&w);
+}
+
+static void named_sets(void)
+{
+    struct world *w = world_open(NULL);
+    publish(w, "C/a=1 R/r1=1 R/r2=1");
+    struct fp_grpc_call *c = started(w);
+    publish(w, "C/a=1 R/r1=bad R/r2=2");
+    is_str(got(c), "RDS[r1 r2]", "a bad route beside a good one");
+    nack(c, 'R');
+    is_str(got(c), "", "N-3");
+    publish(w, "C/a=1 R/r1=good R/r2=2");
+    is_str(got(c), "RDS[r1 r2]", "N-6: the good one was perhaps not taken: both come");
+    ack(c, 'R');
+    publish(w, "C/a=1 R/r1=good R/r2=3");
+    is_str(got(c), "RDS[r2]", "after the ACK only what changes");
+    hang_up(&c);
+    world_close(&w);
+}
+
+static void first_answer(void)
+{
+    struct world *w = world_open(NULL);
+    publish(w, "C/a=bad>E/a E/a=1");
+    struct fp_grpc_call *c = dial(w, "n");
+    ask(c, 'C', "");
+    got(c);
+    nack(c, 'C');
+    is_str(got(c), "", "N-12: the first answer is rejected");
+    publish(w, "C/a=bad>E/a E/a=2");
+    is_str(got(c), "", "N-3");
+    publish(w, "C/a=good>E/a E/a=2");
+    is_str(got(c), "CDS[a]", "N-10: the fix comes");
+    ask(c, 'E', "a");
+    ack(c, 'C');
+    ack(c, 'E');
+    got(c);
+    publish(w, "C/a=worse>E/a C/b=2 E/a=2");
+    is_str(got(c), "CDS[a b] EDS[a]", "a change");
+    nack(c, 'C');
+    ack(c, 'E');
+    is_str(got(c), "", "rejected");
+    publish(w, "C/a=worse>E/a C/b=3 E/a=2");
+    is_str(got(c), "CDS[a b] EDS[a]",
+           "O-1: endpoints follow again, the cluster was not taken before");
+    hang_up(&c);
+    world_close(&w);
+}
+
+static void odd_ones(void)
+{
+    struct world *w = world_open(NULL);
+    publish(w, "C/a=1 R/r1=1 R/r2=1");
+    struct fp_grpc_call *c = started(w);
+    say(c, 'R', "r1 r2", "", "77", "stale");
+    turn(w);
+    is_int((long)w->engine->counters.nacks, 0, "S-6: a NACK of something older is stale");
+    say(c, 'R', "r1 r2 r3", "", c->last[FP_KIND_ROUTE].nonce, "too late");
+    turn(w);
+    is_int((long)w->engine->counters.nacks, 1, "a NACK after the ACK counts");
+    hang_up(&c);
+
+    c = dial(w, "n");
+    ask(c, 'E', "x");
+    is_str(got(c), "", "nothing to send");
+    say(c, 'E', "x", "", "", "out of the blue");
+    turn(w);
+    is_str(got(c), "", "a NACK of nothing is ignored");
+    char *longest = malloc(100001);
+    memset(longest, 'x', 100000);
+    longest[100000] = 0;
+    ask(c, 'C', "");
+    say(c, 'C', "", "", c->last[FP_KIND_CLUSTER].nonce, longest);
+    is_int((long)strlen(of(c, FP_KIND_CLUSTER)->nack->message), FP_XDS_NACK_MESSAGE_BYTES - 1,
+           "N-8: the message is bounded");
+    free(longest);
+    hang_up(&c);
+    world_close(&w);
+}
+
+int main(void)
+{
+    whole_sets();
+    named_sets();
+    first_answer();
+    odd_ones();
+    return done_testing();
+}
