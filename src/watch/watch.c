@@ -1,0 +1,224 @@
+/*
+ * The watcher's heart: the database is ahead → debounce → load → build → publish.  Runs in the
+ * watcher process.  Never talks to clients; never publishes half a load.
+ */
+#include "watch/watch.h"
+#include <unistd.h>
+#include "core/core_clock.h"
+#include "core/core_log.h"
+#include "core/core_mem.h"
+#include "watch/watch_int.h"
+
+#define CACHE_USE_AFTER_MS  500  /* no database by then: serve the last known good snapshot */
+#define CACHE_SAVE_AFTER_MS 1000 /* coalesces: fsync must not delay the next publish */
+#define ENCODED_BACK_MAX    256  /* rows stored back per load; the rest comes with the next load */
+
+struct fp_watch {
+    struct fp_loop *loop;
+    struct fp_watch_options o;
+    struct fp_follow *follow;
+    struct watch_rows rows;
+    struct fp_follow_revision now; /* what the rows are */
+    bool loaded;                   /* now and rows are from the database */
+    bool loading, behind;          /* behind: came while loading */
+    struct fp_arena *arena;        /* of the load under way */
+    size_t stored_back_n;
+    uint64_t generation;
+    uint64_t last_load_ms, window_ms; /* debounce */
+    struct fp_timer debounce, cache_use, cache_save;
+    int segment_fd; /* the newest one published, kept for the cache; -1 = none */
+};
+
+static void publish(struct fp_watch *w, int fd, const struct fp_snap_meta *meta, bool from_cache)
+{
+    if (w->segment_fd >= 0)
+        close(w->segment_fd);
+    w->segment_fd = from_cache ? -1 : dup(fd);
+    w->o.publish(fd, meta->generation, meta->revision, w->o.arg);
+    atomic_store(&w->o.page->source_cache, from_cache);
+    atomic_store(&w->o.page->published_revision, meta->revision);
+}
+
+static uint64_t next_generation(struct fp_watch *w)
+{
+    uint64_t wall =
+        (uint64_t)fp_clock_wall_ms(); /* goes on counting over restarts of the watcher */
+    w->generation = wall > w->generation ? wall : w->generation + 1;
+    return w->generation;
+}
+
+static void build(struct fp_watch *w)
+{
+    struct fp_snap_meta meta = {
+        .generation = next_generation(w),
+        .revision = w->now.revision,
+        .built_wall_ms = fp_clock_wall_ms(),
+    };
+    int fd = -1;
+    memcpy(meta.epoch, w->now.epoch, sizeof(meta.epoch));
+    memcpy(meta.commit_id, w->now.commit_id, sizeof(meta.commit_id));
+    uint64_t start = fp_clock_mono_ns();
+    int err = watch_build(&w->rows, w->o.pool, &meta, &fd);
+    if (err < 0) {
+        fp_log_error(FP_LOG_SNAPSHOT, "revision %llu cannot be built, serving the one before: %s",
+                     (unsigned long long)meta.revision, fp_err_text(err));
+        return;
+    }
+    publish(w, fd, &meta, false);
+    fp_log_debug(FP_LOG_SNAPSHOT, "published revision %llu, generation %llu, built in %llu us",
+                 (unsigned long long)meta.revision, (unsigned long long)meta.generation,
+                 (unsigned long long)(fp_clock_mono_ns() - start) / 1000);
+    if (w->o.state_dir && !fp_timer_running(&w->cache_save))
+        fp_timer_start(w->loop, &w->cache_save, CACHE_SAVE_AFTER_MS);
+}
+
+static void save_cache(struct fp_timer *t)
+{
+    struct fp_watch *w = t->arg;
+    if (w->segment_fd < 0)
+        return;
+    int err = watch_cache_save(w->o.state_dir, w->segment_fd);
+    if (err == FP_OK)
+        return;
+    fp_log_warn(FP_LOG_SNAPSHOT, "no snapshot cache: %s: %s", w->o.state_dir, fp_err_text(err));
+    w->o.state_dir = NULL;
+}
+
+static void use_cache(struct fp_timer *t)
+{
+    struct fp_watch *w = t->arg;
+    struct fp_snap_meta meta;
+    int fd;
+    if (w->loaded || !w->o.state_dir || watch_cache_load(w->o.state_dir, &fd, &meta) < 0)
+        return;
+    w->generation = meta.generation;
+    fp_log_warn(FP_LOG_SNAPSHOT, "no database yet: serving revision %llu from the cache in %s",
+                (unsigned long long)meta.revision, w->o.state_dir);
+    publish(w, fd, &meta, true);
+}
+
+static void start_load(struct fp_watch *w);
+
+static void on_row(const struct fp_follow_row *row, void *arg)
+{
+    struct fp_watch *w = arg;
+    struct fp_model_options o = {.pool = w->o.pool, .allow_privileged_ports = true};
+    struct watch_encoded fresh;
+    fp_arena_reset(w->arena);
+    watch_rows_stage(&w->rows, &o, w->arena, row, &fresh);
+    if (fresh.fresh && w->stored_back_n++ < ENCODED_BACK_MAX)
+        fp_follow_store_encoded(w->follow, row->kind, row->name, row->version, fresh.encoded,
+                                fresh.content_hash, FP_MODEL_ENCODER_VERSION);
+}
+
+static void on_done(bool ok, bool full, const struct fp_follow_revision *now, void *arg)
+{
+    struct fp_watch *w = arg;
+    w->loading = false;
+    fp_arena_reset(w->arena);
+    if (!ok) {
+        watch_rows_abort(&w->rows);
+        return; /* on_behind comes again */
+    }
+    bool first = !w->loaded;
+    bool changed = watch_rows_commit(&w->rows, full);
+    bool moved = memcmp(&w->now, now, sizeof(*now)) != 0;
+    w->now = *now;
+    w->loaded = true;
+    atomic_store(&w->o.page->unbuildable, watch_rows_bad(&w->rows));
+    fp_page_raise(&w->o.page->database_revision, now->revision);
+    if (first || changed || moved)
+        build(w);
+    if (first)
+        fp_log_info(FP_LOG_SNAPSHOT, "serving revision %llu of the database",
+                    (unsigned long long)now->revision);
+    if (w->behind)
+        start_load(w);
+}
+
+static void load_now(struct fp_timer *t)
+{
+    struct fp_watch *w = t->arg;
+    uint64_t ms = fp_loop_now_ms(w->loop);
+    /* changes on the heels of the last load widen the window, a quiet while closes it */
+    bool busy = w->window_ms && ms < w->last_load_ms + 2 * w->window_ms;
+    uint64_t wider =
+        w->window_ms * 2 < w->o.debounce_max_ms ? w->window_ms * 2 : w->o.debounce_max_ms;
+    w->window_ms = busy ? wider : w->o.debounce_min_ms;
+    w->last_load_ms = ms;
+    w->loading = true;
+    w->behind = false;
+    w->stored_back_n = 0;
+    fp_follow_load(w->follow, w->loaded ? &w->now : NULL, on_row, on_done, w);
+}
+
+/* The first change goes at once, the next ones when their window is over (L-3). */
+static void start_load(struct fp_watch *w)
+{
+    uint64_t ms = fp_loop_now_ms(w->loop), due = w->last_load_ms + w->window_ms;
+    if (fp_timer_running(&w->debounce))
+        return;
+    if (!w->window_ms || ms >= due)
+        load_now(&w->debounce);
+    else
+        fp_timer_start(w->loop, &w->debounce, due - ms);
+}
+
+static void on_behind(uint64_t revision, void *arg)
+{
+    struct fp_watch *w = arg;
+    fp_page_raise(&w->o.page->database_revision, revision);
+    if (w->loading)
+        w->behind = true;
+    else
+        start_load(w);
+}
+
+static void on_state(bool up, bool listen, void *arg)
+{
+    struct fp_watch *w = arg;
+    atomic_store(&w->o.page->database_up, up);
+    atomic_store(&w->o.page->listen_up, listen);
+}
+
+static void on_fatal(const char *why, void *arg)
+{
+    struct fp_watch *w = arg;
+    w->o.fatal(why, w->o.arg);
+}
+
+struct fp_watch *fp_watch_new(struct fp_loop *loop, const struct fp_watch_options *o)
+{
+    struct fp_watch *w = fp_mem_zalloc(sizeof(*w));
+    struct fp_follow_handlers h = {
+        .arg = w, .on_state = on_state, .on_behind = on_behind, .on_fatal = on_fatal};
+    w->loop = loop;
+    w->o = *o;
+    w->segment_fd = -1;
+    w->arena = fp_arena_new(NULL);
+    w->debounce = (struct fp_timer){.cb = load_now, .arg = w};
+    w->cache_use = (struct fp_timer){.cb = use_cache, .arg = w};
+    w->cache_save = (struct fp_timer){.cb = save_cache, .arg = w};
+    fp_timer_start(loop, &w->cache_use, CACHE_USE_AFTER_MS);
+    w->follow = fp_follow_new(loop, &o->follow, &h);
+    return w;
+}
+
+void fp_watch_free(struct fp_watch **wp)
+{
+    struct fp_watch *w = *wp;
+    if (!w)
+        return;
+    *wp = NULL;
+    fp_follow_free(&w->follow);
+    if (fp_timer_running(&w->cache_save))
+        save_cache(&w->cache_save);
+    fp_timer_stop(&w->debounce);
+    fp_timer_stop(&w->cache_use);
+    fp_timer_stop(&w->cache_save);
+    watch_rows_fini(&w->rows);
+    fp_arena_free(&w->arena);
+    if (w->segment_fd >= 0)
+        close(w->segment_fd);
+    fp_mem_free(w);
+}
