@@ -113,16 +113,23 @@ static int on_frame_recv(nghttp2_session *ng, const nghttp2_frame *frame, void *
     return 0;
 }
 
-/* We are done and the client is not: it should stop sending (RFC 9113 §8.1). */
+/* We are done and the client is not: it should stop sending (RFC 9113 §8.1).  A call is over at
+ * once; an upload gets a moment, because curl 7.88 drops a response that has a reset behind it. */
 static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
 {
+    struct fp_http_conn *c = user;
     if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA)
         return 0;
     if (!(frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
         return 0;
     struct fp_http_stream *st = nghttp2_session_get_stream_user_data(ng, frame->hd.stream_id);
-    if (st && !st->peer_ended)
+    if (!st || st->peer_ended)
+        return 0;
+    st->progress_ms = fp_http_now(c);
+    if (st->is_stream)
         nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, st->id, NGHTTP2_NO_ERROR);
+    else
+        fp_http2_body_deadline(c, FP_HTTP_LINGER_MS);
     return 0;
 }
 
@@ -316,20 +323,36 @@ static void ping(struct fp_http_conn *c, struct fp_http2 *h)
     fp_http_conn_deadline(c, FP_HTTP_DL_PING, l->keepalive_time_ms - silent);
 }
 
+void fp_http2_body_deadline(struct fp_http_conn *c, uint64_t after_ms)
+{
+    uint64_t at = c->deadline_ms[FP_HTTP_DL_BODY];
+    if (after_ms && (!at || fp_http_now(c) + after_ms < at))
+        fp_http_conn_deadline(c, FP_HTTP_DL_BODY, after_ms);
+}
+
+/* How long the peer may go on sending on this stream; 0 = no limit. */
+static uint64_t body_timeout(const struct fp_http_conn *c, const struct fp_http_stream *st)
+{
+    if (st->peer_ended || st->is_stream)
+        return 0;
+    if (st->ended)
+        return st->out.bytes ? 0 : FP_HTTP_LINGER_MS;
+    return st->ex && !st->ex->working ? c->server->limits.request_timeout_ms : 0;
+}
+
 /* Bodies that stopped arriving: their streams end, the connection lives on. */
 static void check_bodies(struct fp_http_conn *c, struct fp_http2 *h)
 {
-    uint64_t timeout = c->server->limits.request_timeout_ms, now = fp_http_now(c), next = 0;
+    uint64_t now = fp_http_now(c);
     FP_LIST_FOREACH (n, &h->streams) {
         struct fp_http_stream *st = FP_CONTAINER(n, struct fp_http_stream, link);
-        if (st->peer_ended || st->is_stream || !st->ex || st->ex->working)
-            continue;
-        if (now - st->progress_ms >= timeout)
-            nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, st->id, NGHTTP2_CANCEL);
-        else if (!next || st->progress_ms + timeout - now < next)
-            next = st->progress_ms + timeout - now;
+        uint64_t timeout = body_timeout(c, st), waited = now - st->progress_ms;
+        if (timeout && waited >= timeout)
+            nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, st->id,
+                                      st->ended ? NGHTTP2_NO_ERROR : NGHTTP2_CANCEL);
+        else if (timeout)
+            fp_http2_body_deadline(c, timeout - waited);
     }
-    fp_http_conn_deadline(c, FP_HTTP_DL_BODY, next);
 }
 
 /* Output that waits for the peer's window for too long: it does not read (L-2). */

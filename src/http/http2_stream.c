@@ -238,8 +238,8 @@ void fp_http2_stream_headers_done(struct fp_http_stream *st)
     ex->body_limit = v.body_limit;
     if (length > v.body_limit)
         fp_http_exchange_too_large(ex);
-    else if (!st->peer_ended && !st->c->deadline_ms[FP_HTTP_DL_BODY])
-        fp_http_conn_deadline(st->c, FP_HTTP_DL_BODY, st->c->server->limits.request_timeout_ms);
+    else if (!st->peer_ended)
+        fp_http2_body_deadline(st->c, st->c->server->limits.request_timeout_ms);
 }
 
 void fp_http2_stream_data(struct fp_http_stream *st, struct fp_str bytes)
