@@ -13,8 +13,9 @@
 #include "tls/tls_conn.h"
 
 #define FP_HTTP_READ_BYTES 65536 /* shared by all connections of a server, used within a turn */
-#define FP_HTTP_TURN_BYTES (1u << 20) /* per connection and direction, then others get their turn  \
-                                       */
+#define FP_HTTP_TURN_BYTES                                                                         \
+    (1u << 20) /* per connection and direction, then others get their turn                         \
+                */
 #define FP_HTTP_LINGER_MS 2000
 #define FP_HTTP_GZIP_MIN  1024
 #define FP_HTTP_FORCE_MS  5000 /* after streams were told to end (T-15): then they are cut */

@@ -210,8 +210,6 @@ void fp_http_queue_take(struct fp_http_queue *q, struct fp_http_batch *b, size_t
         q->off = 0;
         if (++q->part > segments(node) + 1)
             drop_head(q);
-        if (!n && q->bytes)
-            return;
     }
 }
 

@@ -243,8 +243,13 @@ static struct fp_tls_context *tls_from(int argc, char **argv, bool h2_only)
     if (!cert.data)
         return NULL;
     struct fp_tls_files f = {
-        .cert = pem(a, cert), .key = pem(a, key), .client_ca = pem(a, ca), .crl = pem(a, crl),
-        .cert_path = cert.data, .key_path = key.data, .client_ca_path = ca.data,
+        .cert = pem(a, cert),
+        .key = pem(a, key),
+        .client_ca = pem(a, ca),
+        .crl = pem(a, crl),
+        .cert_path = cert.data,
+        .key_path = key.data,
+        .client_ca_path = ca.data,
         .crl_path = crl.data,
     };
     struct fp_tls_options o = {
