@@ -1,0 +1,209 @@
+/*
+ * The watcher against a scripted follower and virtual time: debounce (L-3), loads applied as a
+ * whole, removals, bad rows (P18), empty endpoint sets (O-13).
+ */
+#include "watch/watch.c"
+#include "codec/codec_json.h"
+#include "event/event_fake.h"
+#include "pb/pb_json.h"
+#include "snap/snap_reader.h"
+#include "tap.h"
+
+static struct {
+    struct fp_follow_handlers h;
+    fp_follow_row_cb row;
+    fp_follow_done_cb done;
+    void *arg;
+    bool since;
+    int loads, stored;
+} follow;
+
+/* The follower of this test: link-time replacement of store_follow.h. */
+struct fp_follow *fp_follow_new(struct fp_loop *loop, const struct fp_follow_options *o,
+                                const struct fp_follow_handlers *h)
+{
+    (void)loop;
+    (void)o;
+    follow.h = *h;
+    return (struct fp_follow *)&follow;
+}
+void fp_follow_free(struct fp_follow **f)
+{
+    *f = NULL;
+}
+void fp_follow_load(struct fp_follow *f, const struct fp_follow_revision *since,
+                    fp_follow_row_cb row, fp_follow_done_cb done, void *arg)
+{
+    (void)f;
+    follow.row = row;
+    follow.done = done;
+    follow.arg = arg;
+    follow.since = since != NULL;
+    follow.loads++;
+}
+void fp_follow_store_encoded(struct fp_follow *f, enum fp_kind kind, struct fp_str name,
+                             int64_t version, struct fp_str encoded, const uint8_t content_hash[32],
+                             int encoder_version)
+{
+    (void)f, (void)kind, (void)name, (void)version, (void)encoded, (void)content_hash,
+        (void)encoder_version;
+    follow.stored++;
+}
+
+static struct fp_snap *published;
+static int publishes;
+
+static void on_publish(int fd, uint64_t generation, uint64_t revision, void *arg)
+{
+    (void)generation, (void)revision, (void)arg;
+    fp_snap_unref(&published);
+    if (fp_snap_open(fd, &published) < 0)
+        diag("published segment does not open");
+    close(fd);
+    publishes++;
+}
+static void on_fatal_test(const char *why, void *arg)
+{
+    (void)arg;
+    diag("fatal: %s", why);
+}
+
+static void cluster(const char *name, const char *configuration, int64_t version)
+{
+    struct fp_follow_row r = {
+        .kind = FP_KIND_CLUSTER,
+        .id = FP_STR("5d0c0b1e-6a53-4b0e-9a53-0b1f7a4b8f11"),
+        .name = fp_str_of(name),
+        .source = FP_STR("native_api"),
+        .form = FP_STR("model"),
+        .service_name = fp_str_of(name),
+        .configuration = fp_str_of(configuration),
+        .created_at = FP_STR("2030-11-02T09:15:00Z"),
+        .updated_at = FP_STR("2030-11-02T09:15:00Z"),
+        .version = version,
+    };
+    follow.row(&r, follow.arg);
+}
+static void gone(const char *name)
+{
+    struct fp_follow_row r = {.kind = FP_KIND_CLUSTER, .deleted = true, .name = fp_str_of(name)};
+    follow.row(&r, follow.arg);
+}
+static void finish(bool ok, bool full, uint64_t revision)
+{
+    struct fp_follow_revision now = {.revision = revision};
+    follow.done(ok, full, &now, follow.arg);
+}
+static void behind(uint64_t revision)
+{
+    follow.h.on_behind(revision, follow.h.arg);
+}
+static bool has(enum fp_kind kind, const char *name)
+{
+    struct fp_snap_entry e;
+    return fp_snap_find(published, kind, fp_str_of(name), &e);
+}
+
+#define GOOD  "{\"endpoints\":[{\"host\":\"127.0.0.1\",\"port\":8081}]}"
+#define OTHER "{\"endpoints\":[{\"host\":\"127.0.0.2\",\"port\":8081}]}"
+#define EDS   "{\"type\":\"EDS\"}"
+#define BAD   "{\"endpoints\":\"nonsense\"}"
+
+static void rows(struct fp_loop *loop)
+{
+    behind(1);
+    is_int(follow.loads, 1, "the first news is loaded at once");
+    ok(!follow.since, "in full");
+    cluster("a", GOOD, 1);
+    cluster("e", EDS, 1);
+    cluster("n", BAD, 1);
+    is_int(publishes, 0, "nothing is published before the load is complete");
+    finish(true, true, 1);
+    is_int(publishes, 1, "then one snapshot");
+    ok(has(FP_KIND_CLUSTER, "a") && has(FP_KIND_ENDPOINT, "a"),
+       "a cluster and the endpoint set it generates");
+    ok(has(FP_KIND_ENDPOINT, "e"), "O-13: an EDS cluster without a set gets an empty one");
+    ok(!has(FP_KIND_CLUSTER, "n"), "P18: a row that cannot be built is left out");
+    is_int(follow.stored, 2, "what was encoded here is stored back");
+
+    fp_loop_fake_advance(loop, 5000);
+    behind(2);
+    ok(follow.since, "later loads ask for what changed");
+    cluster("a", BAD, 2);
+    finish(true, false, 2);
+    ok(has(FP_KIND_CLUSTER, "a"), "P18: a row edited to nonsense keeps its last good bytes");
+    fp_loop_fake_advance(loop, 5000);
+    behind(3);
+    cluster("a", OTHER, 3);
+    finish(false, false, 0);
+    is_int(publishes, 2, "a load that failed changes nothing");
+    behind(3);
+    fp_loop_fake_advance(loop, 5000);
+    cluster("a", OTHER, 3);
+    gone("e");
+    finish(true, false, 3);
+    ok(has(FP_KIND_CLUSTER, "a") && !has(FP_KIND_CLUSTER, "e") && !has(FP_KIND_ENDPOINT, "e"),
+       "a removal takes its empty set along");
+    fp_loop_fake_advance(loop, 5000);
+    behind(4);
+    cluster("b", GOOD, 1);
+    finish(true, true, 4);
+    ok(has(FP_KIND_CLUSTER, "b") && !has(FP_KIND_CLUSTER, "a"),
+       "a full load forgets what it did not bring");
+}
+
+static void debounce(struct fp_loop *loop)
+{
+    int before;
+    fp_loop_fake_advance(loop, 5000);
+    before = follow.loads;
+    behind(10);
+    is_int(follow.loads, before + 1, "L-3: the first change goes at once");
+    behind(11);
+    behind(12);
+    finish(true, false, 10);
+    is_int(follow.loads, before + 1, "changes during a load wait for the window");
+    fp_loop_fake_advance(loop, 10);
+    is_int(follow.loads, before + 2, "and are one load");
+    finish(true, false, 12);
+    before = follow.loads;
+    for (uint64_t t = 0; t < 2000; t += 5) { /* a change every 5 ms for two seconds */
+        behind(100 + t);
+        if (follow.loads > before) {
+            before = follow.loads;
+            finish(true, false, 100 + t);
+        }
+        fp_loop_fake_advance(loop, 5);
+    }
+    ok(follow.loads < 30, "L-3: two seconds of changes are %d loads", follow.loads);
+    before = follow.loads;
+    fp_loop_fake_advance(loop, 1000);
+    ok(follow.loads <= before + 1, "the last state arrives within one window");
+    finish(true, false, 9999);
+    is_int(fp_snap_meta(published)->revision, 9999, "and is the newest");
+}
+
+int main(void)
+{
+    struct fp_page *page = calloc(1, sizeof(*page));
+    struct fp_loop *loop = fp_loop_fake_new();
+    struct fp_pb_pool *pool;
+    fp_json_init();
+    if (fp_pb_pool_builtin(&pool) < 0)
+        return 1;
+    struct fp_watch_options o = {.pool = pool,
+                                 .debounce_min_ms = 10,
+                                 .debounce_max_ms = 200,
+                                 .page = page,
+                                 .publish = on_publish,
+                                 .fatal = on_fatal_test};
+    struct fp_watch *w = fp_watch_new(loop, &o);
+    rows(loop);
+    debounce(loop);
+    fp_watch_free(&w);
+    fp_snap_unref(&published);
+    fp_pb_pool_free(&pool);
+    fp_loop_free(&loop);
+    free(page);
+    return done_testing();
+}
