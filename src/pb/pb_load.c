@@ -350,7 +350,7 @@ static int check_shapes(struct load *l)
 static void *keep(struct fp_arena *a, const struct fp_buf *b, size_t size, uint32_t *n)
 {
     *n = (uint32_t)(b->len / size);
-    return b->len ? fp_arena_dup(a, b->data, b->len) : NULL;
+    return fp_arena_dup(a, b->len ? b->data : "", b->len); /* never NULL: pointers into it add up */
 }
 
 static int finish(struct load *l)

@@ -102,7 +102,7 @@ const struct fp_pb_field *fp_pb_field_by_name(const struct fp_pb_pool *p,
 
 const struct fp_pb_field *fp_pb_field_by_number(const struct fp_pb_message *m, uint32_t number)
 {
-    if (number <= m->fields_n && m->fields[number - 1].number == number)
+    if (number - 1 < m->fields_n && m->fields[number - 1].number == number)
         return &m->fields[number - 1]; /* most messages have no gaps */
     size_t lo = 0, hi = m->fields_n;
     while (lo < hi) {
