@@ -277,7 +277,7 @@ static void h2_on_written(struct fp_http_conn *c)
     if (!nghttp2_session_want_read(h->ng) && !nghttp2_session_want_write(h->ng))
         fp_http_conn_finish(c, h->draining ? h->end : FP_HTTP_CLOSE_PROTOCOL, true);
     else if (h->last_goaway && !h->streams_n)
-        fp_http_conn_finish(c, h->end, false);
+        fp_http_conn_finish(c, h->end, true); /* a request may cross our GOAWAY */
     else if (!h->queued_n)
         c->deadline_ms[FP_HTTP_DL_WRITE] = 0;
     else if (!c->deadline_ms[FP_HTTP_DL_WRITE]) /* waits for a WINDOW_UPDATE (T-11, L-2) */
@@ -316,9 +316,11 @@ static void ping(struct fp_http_conn *c, struct fp_http2 *h)
     const struct fp_http_limits *l = &c->server->limits;
     uint64_t silent = fp_http_now(c) - c->last_read_ms;
     if (silent >= l->keepalive_time_ms) {
-        nghttp2_submit_ping(h->ng, NGHTTP2_FLAG_NONE, NULL);
-        fp_http_conn_deadline(c, FP_HTTP_DL_PONG, l->keepalive_timeout_ms);
         silent = 0;
+        if (!c->deadline_ms[FP_HTTP_DL_PONG]) { /* else one is under way */
+            nghttp2_submit_ping(h->ng, NGHTTP2_FLAG_NONE, NULL);
+            fp_http_conn_deadline(c, FP_HTTP_DL_PONG, l->keepalive_timeout_ms);
+        }
     }
     fp_http_conn_deadline(c, FP_HTTP_DL_PING, l->keepalive_time_ms - silent);
 }
