@@ -325,11 +325,21 @@ void fp_pb_enc_message(struct fp_pb_enc *e, const struct fp_pb_message *m, json_
         fp_pb_enc_well_known(e, m, v, at, depth);
 }
 
+/* Members were visited from the last to the first; people read from the first to the last. */
+static void turn_round(struct fp_problems *ps, size_t first)
+{
+    for (size_t i = first, k = ps->n; i + 1 < k; i++) {
+        struct fp_problem p = ps->items[--k];
+        ps->items[k] = ps->items[i];
+        ps->items[i] = p;
+    }
+}
+
 static int encode(const struct fp_pb_pool *pool, const struct fp_pb_message *type, bool element,
                   const json_t *v, const char *base_pointer, struct fp_problems *ps,
                   struct fp_buf *out, fp_pb_note_fn *note, void *note_arg)
 {
-    size_t before = ps->total;
+    size_t before = ps->total, first = ps->n;
     struct fp_pb_enc e = {.pool = pool,
                           .ps = ps,
                           .base = base_pointer,
@@ -351,6 +361,7 @@ static int encode(const struct fp_pb_pool *pool, const struct fp_pb_message *typ
     bool good = ps->total == before;
     if (good)
         fp_buf_append(out, e.buf + e.pos, e.cap - e.pos);
+    turn_round(ps, first);
     fp_mem_free(e.buf);
     fp_mem_free(e.slots);
     fp_buf_fini(&e.scratch);
