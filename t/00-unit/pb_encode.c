@@ -186,7 +186,7 @@ static void any(void)
         "a well-known type has value");
     is_str(encode("google.protobuf.Any",
                   "{\"@type\":\"type.googleapis.com/google.protobuf.Duration\",\"valu\":\"2s\"}"),
-           "/valu unknown_field; /value required", "and nothing else");
+           "/value required; /valu unknown_field", "and nothing else");
     is_str(encode("google.protobuf.Any", "{\"@type\":\"type.googleapis.com/google.protobuf.Any\","
                                          "\"value\":{\"@type\":\"type.googleapis.com/" CORE
                                          "SocketAddress\",\"portValue\":\"x\"}}"),
@@ -198,9 +198,9 @@ static void all_problems(void)
     is_str(
         encode(CLUSTER, "{\"nme\":1,\"type\":\"X\",\"connectTimeout\":1,\"healthChecks\":[{},{"
                         "\"timeout\":3}]}"),
-        "/nme unknown_field; /healthChecks/1/timeout invalid_type; /connectTimeout invalid_type; "
-        "/type invalid_value",
-        "all problems of a body");
+        "/type invalid_value; /connectTimeout invalid_type; /healthChecks/1/timeout invalid_type; "
+        "/nme unknown_field",
+        "all problems of a body, in the order of its fields");
     struct fp_problems *ps = fp_problems_new(arena);
     struct fp_buf body = {0}, out = {0};
     fp_buf_append_c(&body, "{");
