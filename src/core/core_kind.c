@@ -24,8 +24,8 @@ const struct fp_kind_info fp_kinds[FP_KIND_N] = {
                                   "resources", XDS("envoy.config.core.v3.TypedExtensionConfig"),
                                   .xds = "ECDS"},
     [FP_KIND_API_DEFINITION] = {"api-definition", "API definition", "api-definitions",
-                                "api_definitions"},
-    [FP_KIND_TOKEN] = {"token", "Token", "tokens", "tokens"},
+                                "api_definitions", NULL, NULL, NULL},
+    [FP_KIND_TOKEN] = {"token", "Token", "tokens", "tokens", NULL, NULL, NULL},
 };
 
 /* Eleven rows: a scan is as fast as any index. */

@@ -56,6 +56,11 @@ static const struct {
     {WORKER_ONLY, ENOSYS, "openat2"},
 };
 
+static struct scmp_arg_cmp arg(unsigned n, enum scmp_compare op, uint64_t a, uint64_t b)
+{
+    return (struct scmp_arg_cmp){.arg = n, .op = op, .datum_a = a, .datum_b = b};
+}
+
 static int deny(scmp_filter_ctx f, int error, const char *name, unsigned n, struct scmp_arg_cmp a,
                 struct scmp_arg_cmp b)
 {
@@ -86,13 +91,13 @@ static int deny_words(scmp_filter_ctx f, int error, const char *calls)
 /* UNIX, IP and the netlink of routing, which getaddrinfo(3) asks for the addresses we have. */
 static int deny_families(scmp_filter_ctx f)
 {
-    int err = deny(f, EAFNOSUPPORT, "socket", 1, SCMP_A0(SCMP_CMP_GT, AF_NETLINK), NO_ARG);
+    int err = deny(f, EAFNOSUPPORT, "socket", 1, arg(0, SCMP_CMP_GT, AF_NETLINK, 0), NO_ARG);
     for (unsigned family = 0; !err && family < AF_NETLINK; family++)
         if (family != AF_UNIX && family != AF_INET && family != AF_INET6)
-            err = deny(f, EAFNOSUPPORT, "socket", 1, SCMP_A0(SCMP_CMP_EQ, family), NO_ARG);
+            err = deny(f, EAFNOSUPPORT, "socket", 1, arg(0, SCMP_CMP_EQ, family, 0), NO_ARG);
     if (!err)
-        err = deny(f, EAFNOSUPPORT, "socket", 2, SCMP_A0(SCMP_CMP_EQ, AF_NETLINK),
-                   SCMP_A2(SCMP_CMP_NE, 0 /* NETLINK_ROUTE */));
+        err = deny(f, EAFNOSUPPORT, "socket", 2, arg(0, SCMP_CMP_EQ, AF_NETLINK, 0),
+                   arg(2, SCMP_CMP_NE, 0 /* NETLINK_ROUTE */, 0));
     return err;
 }
 
@@ -102,16 +107,16 @@ static int deny_by_argument(scmp_filter_ctx f, enum fp_sandbox_role role)
     const uint64_t self = (uint64_t)getpid();
     int err = deny_families(f);
     if (!err) /* abort(3) signals its own process */
-        err = deny(f, EPERM, "kill", 1, SCMP_A0(SCMP_CMP_NE, self), NO_ARG);
+        err = deny(f, EPERM, "kill", 1, arg(0, SCMP_CMP_NE, self, 0), NO_ARG);
     if (!err)
-        err = deny(f, EPERM, "tgkill", 1, SCMP_A0(SCMP_CMP_NE, self), NO_ARG);
+        err = deny(f, EPERM, "tgkill", 1, arg(0, SCMP_CMP_NE, self, 0), NO_ARG);
     if (!err && !FP_SANDBOX_SANITIZER) /* threads may be, processes not */
-        err = deny(f, EPERM, "clone", 1, SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0), NO_ARG);
+        err = deny(f, EPERM, "clone", 1, arg(0, SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0), NO_ARG);
     for (size_t i = 0; !err && role == FP_SANDBOX_WORKER && i < 3; i++) {
         uint64_t bit = creating[i];
-        err = deny(f, EPERM, "open", 1, SCMP_A1(SCMP_CMP_MASKED_EQ, bit, bit), NO_ARG);
+        err = deny(f, EPERM, "open", 1, arg(1, SCMP_CMP_MASKED_EQ, bit, bit), NO_ARG);
         if (!err)
-            err = deny(f, EPERM, "openat", 1, SCMP_A2(SCMP_CMP_MASKED_EQ, bit, bit), NO_ARG);
+            err = deny(f, EPERM, "openat", 1, arg(2, SCMP_CMP_MASKED_EQ, bit, bit), NO_ARG);
     }
     return err;
 }
