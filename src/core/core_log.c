@@ -60,20 +60,24 @@ static bool hostile(const char *p, size_t step)
     return step == 1 ? c < 0x20 || c == 0x7f : step == 2 && c == 0xc2 && (unsigned char)p[1] < 0xa0;
 }
 
-/* Length up to and with the '.' when a token with its secret starts here (contract §4.1), else 0.
- */
-static size_t token_prefix(const char *p, size_t n)
-{
-    enum { ID_END = 7 + 36 };
-    return n > ID_END + 1 && p[0] == 'f' && memcmp(p, "fp_pat_", 7) == 0 && p[ID_END] == '.'
-               ? ID_END + 1
-               : 0;
-}
-
 static bool secret_char(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
            c == '-';
+}
+
+/* Length up to and with the '.' when a token with its secret starts here (contract §4.1), else 0.
+ */
+static size_t token_prefix(const char *p, size_t n)
+{
+    enum { WORD = 7, ID_END = WORD + 36 };
+    if (n < ID_END + 2 || memcmp(p, "fp_pat_", WORD) != 0 || p[ID_END] != '.' ||
+        !secret_char(p[ID_END + 1]))
+        return 0;
+    for (size_t i = WORD; i < ID_END; i++)
+        if (!secret_char(p[i])) /* what is copied must be clean */
+            return 0;
+    return ID_END + 1;
 }
 
 enum style { JSON, QUOTED, PLAIN };
@@ -109,7 +113,7 @@ static void append_clean(struct fp_buf *b, struct fp_str s, enum style style, bo
     size_t end = cut_at(s), i = 0, skip;
     while (i < end) {
         const char *p = s.data + i;
-        if (mask && (skip = token_prefix(p, end - i)) != 0 && secret_char(p[skip])) {
+        if (mask && *p == 'f' && (skip = token_prefix(p, end - i)) != 0) {
             fp_buf_append(b, p, skip);
             fp_buf_append_c(b, "***");
             for (i += skip; i < end && secret_char(s.data[i]);)

@@ -86,6 +86,10 @@ static void masking(void)
        "§4.1: a token's secret is masked in fields");
     ok(strstr(l, "got " ID ".***") && !strstr(l, "topsecret"), "… and in messages");
     ok(strstr(l, "b=" ID " c=" ID ". "), "an id alone stays");
+    struct fp_log_field odd =
+        FP_LOG_S("d", FP_STR("fp_pat_1234\xff\n78-1234-4234-8234-123456789012.x"));
+    fp_log_write(FP_LOG_INFO, FP_LOG_API, &odd, 1, "m");
+    ok(strstr(line(), "1234\\xff\\n78"), "hostile bytes in what looks like a token are escaped");
     fp_log_write(FP_LOG_WARN, FP_LOG_AUTH, NULL, 0, "token: %s ", ID ".boot");
     ok(strstr(line(), "token: " ID ".boot "), "§4.6: the auth room prints the bootstrap token");
 }
