@@ -1,0 +1,536 @@
+/*
+ * The table-driven reader: an object along its field table.  Finds both spellings, refuses unknown
+ * keys with a hint, checks types and ranges, collects every problem with the pointer as sent, and
+ * builds the canonical object.  Runs in API workers and the watcher; never does I/O.
+ */
+#include <math.h>
+#include <stdio.h>
+#include "codec/codec_json.h"
+#include "core/core_assert.h"
+#include "core/core_map.h"
+#include "model/model_int.h"
+
+static bool is_upper(char c)
+{
+    return c >= 'A' && c <= 'Z';
+}
+
+void fp_model_snake(char out[FP_M_NAME_BYTES], const char *name)
+{
+    size_t n = 0;
+    for (const char *p = name; *p; p++) {
+        FP_ASSERT(n + 3 < FP_M_NAME_BYTES);
+        if (is_upper(*p))
+            out[n++] = '_';
+        out[n++] = is_upper(*p) ? (char)(*p - 'A' + 'a') : *p;
+    }
+    out[n] = '\0';
+}
+
+/* The next character of a key in camelCase: "_x" reads as 'X'. */
+static char next_camel(const char **p)
+{
+    char c = *(*p)++;
+    bool word = c == '_' && ((**p >= 'a' && **p <= 'z') || (**p >= '0' && **p <= '9'));
+    if (!word)
+        return c;
+    c = *(*p)++;
+    return c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
+}
+
+bool fp_model_key_is(const char *name, const char *key)
+{
+    if (strcmp(name, key) == 0)
+        return true;
+    bool upper = false, under = false;
+    for (const char *p = key; *p; p++) {
+        upper |= is_upper(*p);
+        under |= *p == '_';
+    }
+    if (upper && under) /* neither of the two spellings */
+        return false;
+    const char *a = name, *b = key;
+    while (*a && *b)
+        if (next_camel(&a) != next_camel(&b))
+            return false;
+    return !*a && !*b;
+}
+
+const json_t *fp_model_key_find(const json_t *v, const char *name, const char **key)
+{
+    const char *k;
+    json_t *m;
+    json_object_foreach ((json_t *)v, k, m) {
+        if (!fp_model_key_is(name, k) || json_is_null(m))
+            continue;
+        if (key)
+            *key = k;
+        return m;
+    }
+    return NULL;
+}
+
+static const struct fp_model_field *field_of(const struct fp_model_reader *r,
+                                             const struct fp_model_schema *s, const char *key)
+{
+    for (size_t i = 0; i < s->fields_n; i++) {
+        const struct fp_model_field *f = &s->fields[i];
+        if (fp_model_key_is(f->name, key) || (f->alias && fp_model_key_is(f->alias, key)) ||
+            (r->tagged && f->stored && strcmp(f->stored, key) == 0))
+            return f;
+    }
+    return NULL;
+}
+
+static const struct fp_model_field *field_named(const struct fp_model_schema *s, const char *name)
+{
+    for (size_t i = 0; i < s->fields_n; i++)
+        if (strcmp(s->fields[i].name, name) == 0)
+            return &s->fields[i];
+    FP_UNREACHABLE();
+}
+
+static const char *out_key(const struct fp_model_reader *r, const struct fp_model_field *f,
+                           char buf[FP_M_NAME_BYTES])
+{
+    if (r->tagged_out && r->tagged && f->stored)
+        return f->stored;
+    if (!r->snake_out)
+        return f->name;
+    fp_model_snake(buf, f->name);
+    return buf;
+}
+
+static const char *push(const struct fp_model_reader *r, const char *pointer, const char *key)
+{
+    return fp_pointer_push(r->arena, pointer, fp_str_of(key));
+}
+
+void fp_model_warn(struct fp_model_reader *r, const char *code, const char *pointer,
+                   const char *fmt, ...)
+{
+    if (r->trusted)
+        return;
+    if (r->warnings_n == r->warnings_cap) {
+        r->warnings_cap = r->warnings_cap ? 2 * r->warnings_cap : 8;
+        struct fp_model_warning *w = fp_arena_alloc(r->arena, r->warnings_cap * sizeof(*w));
+        if (r->warnings_n)
+            memcpy(w, r->warnings, r->warnings_n * sizeof(*w));
+        r->warnings = w;
+    }
+    va_list ap;
+    va_start(ap, fmt);
+    r->warnings[r->warnings_n++] = (struct fp_model_warning){
+        .code = code, .pointer = pointer, .message = fp_arena_vprintf(r->arena, fmt, ap)};
+    va_end(ap);
+}
+
+void fp_model_note(struct fp_model_reader *r, enum fp_kind kind, struct fp_str name,
+                   const char *pointer)
+{
+    if (r->trusted)
+        return;
+    if (r->notes_n == r->notes_cap) {
+        r->notes_cap = r->notes_cap ? 2 * r->notes_cap : 16;
+        struct fp_ref *n = fp_arena_alloc(r->arena, r->notes_cap * sizeof(*n));
+        if (r->notes_n)
+            memcpy(n, r->notes, r->notes_n * sizeof(*n));
+        r->notes = n;
+    }
+    r->notes[r->notes_n++] = (struct fp_ref){.kind = kind, .name = name, .pointer = pointer};
+}
+
+/* ---- scalar values ---- */
+
+static size_t code_points(struct fp_str s)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < s.len; i++)
+        n += ((unsigned char)s.data[i] & 0xC0) != 0x80;
+    return n;
+}
+
+static json_t *read_string(struct fp_model_reader *r, const struct fp_model_field *f,
+                           const json_t *v, const char *pointer)
+{
+    if (!json_is_string(v)) {
+        fp_problem_add(r->ps, pointer, FP_P_INVALID_TYPE, "must be a string");
+        return NULL;
+    }
+    struct fp_str s = fp_json_str(v);
+    if (f->flags & FP_M_TRIM)
+        s = fp_str_trim(s);
+    size_t n = code_points(s), before = r->ps->total;
+    if (n < f->min)
+        fp_problem_add(r->ps, pointer, FP_P_TOO_SHORT,
+                       n == 0 && f->min == 1 ? "must not be empty"
+                                             : "must have at least %llu characters",
+                       (unsigned long long)f->min);
+    else if (f->max && n > f->max)
+        fp_problem_add(r->ps, pointer, FP_P_TOO_LONG, "must have at most %llu characters",
+                       (unsigned long long)f->max);
+    else if (f->text)
+        f->text(r, pointer, s);
+    if (r->ps->total != before)
+        return NULL;
+    if (f->ref)
+        fp_model_note(r, (enum fp_kind)(f->ref - 1), s, pointer);
+    return json_stringn(s.data, s.len);
+}
+
+static void out_of_range(struct fp_model_reader *r, const char *pointer, uint64_t min, uint64_t max)
+{
+    fp_problem_add(r->ps, pointer, FP_P_OUT_OF_RANGE, "must be between %llu and %llu",
+                   (unsigned long long)min, (unsigned long long)max);
+}
+
+static json_t *read_uint(struct fp_model_reader *r, const struct fp_model_field *f, const json_t *v,
+                         const char *pointer)
+{
+    uint64_t max = f->max ? f->max : FP_M_MAX_UINT;
+    double d = json_is_real(v) ? json_real_value(v) : 0;
+    if (!json_is_number(v) || floor(d) != d) {
+        fp_problem_add(r->ps, pointer, FP_P_INVALID_TYPE, "must be an integer");
+        return NULL;
+    }
+    if (json_is_real(v) && (d < 0 || d > (double)max)) {
+        out_of_range(r, pointer, f->min, max);
+        return NULL;
+    }
+    json_int_t i = json_is_real(v) ? (json_int_t)d : json_integer_value(v);
+    if (i < 0 || (uint64_t)i < f->min || (uint64_t)i > max) {
+        out_of_range(r, pointer, f->min, max);
+        return NULL;
+    }
+    return json_integer(i);
+}
+
+static json_t *read_number(struct fp_model_reader *r, const struct fp_model_field *f,
+                           const json_t *v, const char *pointer)
+{
+    if (!json_is_number(v)) {
+        fp_problem_add(r->ps, pointer, FP_P_INVALID_TYPE, "must be a number");
+        return NULL;
+    }
+    double d = json_number_value(v);
+    if (!(d >= (double)f->min && d <= (double)(f->max ? f->max : FP_M_MAX_UINT))) {
+        out_of_range(r, pointer, f->min, f->max ? f->max : FP_M_MAX_UINT);
+        return NULL;
+    }
+    return floor(d) == d ? json_integer((json_int_t)d) : json_real(d); /* 20.0 and 20 are one */
+}
+
+static bool enum_like(const char *value, struct fp_str s)
+{
+    size_t i = 0;
+    for (; *value; value++) {
+        if (*value == '_')
+            continue;
+        while (i < s.len && s.data[i] == '_')
+            i++;
+        if (i == s.len)
+            return false;
+        char a = *value, b = s.data[i++];
+        a = is_upper(a) ? (char)(a - 'A' + 'a') : a;
+        b = is_upper(b) ? (char)(b - 'A' + 'a') : b;
+        if (a != b)
+            return false;
+    }
+    return i == s.len;
+}
+
+static json_t *read_enum(struct fp_model_reader *r, const struct fp_model_field *f, const json_t *v,
+                         const char *pointer)
+{
+    if (!json_is_string(v)) {
+        fp_problem_add(r->ps, pointer, FP_P_INVALID_TYPE, "must be a string");
+        return NULL;
+    }
+    struct fp_str s = fp_json_str(v);
+    const char *list = "";
+    for (const char *const *e = f->values; *e; e++) {
+        if (fp_str_eq_c(s, *e) || ((f->flags & FP_M_ANY_CASE) && enum_like(*e, s)))
+            return json_string(*e);
+        list = fp_arena_printf(r->arena, "%s%s%s", list, *list ? ", " : "", *e);
+    }
+    fp_problem_add(r->ps, pointer, FP_P_INVALID_VALUE, "must be one of %s", list);
+    return NULL;
+}
+
+static json_t *read_one(struct fp_model_reader *r, const struct fp_model_field *f, const json_t *v,
+                        const char *pointer)
+{
+    switch (f->type) {
+    case FP_M_STRING:
+        return read_string(r, f, v, pointer);
+    case FP_M_UINT:
+        return read_uint(r, f, v, pointer);
+    case FP_M_NUMBER:
+        return read_number(r, f, v, pointer);
+    case FP_M_ENUM:
+        return read_enum(r, f, v, pointer);
+    case FP_M_OBJECT:
+        return fp_model_object_read(r, f->object, v, pointer);
+    case FP_M_READ:
+        return f->read(r, v, pointer);
+    case FP_M_BOOL:
+        break;
+    }
+    if (json_is_boolean(v))
+        return json_boolean(json_is_true(v));
+    fp_problem_add(r->ps, pointer, FP_P_INVALID_TYPE, "must be true or false");
+    return NULL;
+}
+
+/* ---- lists ---- */
+
+static void check_unique(struct fp_model_reader *r, const json_t *list, const char *pointer)
+{
+    struct fp_map seen = {0};
+    size_t i;
+    json_t *m;
+    json_array_foreach ((json_t *)list, i, m) {
+        struct fp_buf b = {0};
+        fp_json_write(&b, m, true);
+        struct fp_str key = fp_arena_str(r->arena, fp_buf_str(&b));
+        fp_buf_fini(&b);
+        if (fp_map_set(&seen, key, m))
+            fp_problem_add(r->ps, fp_pointer_push_index(r->arena, pointer, i), FP_P_DUPLICATE,
+                           "is in the list twice");
+    }
+    fp_map_fini(&seen);
+}
+
+static json_t *read_list(struct fp_model_reader *r, const struct fp_model_field *f, const json_t *v,
+                         const char *pointer, bool single)
+{
+    json_t *out = json_array();
+    if (single) {
+        json_t *one = read_one(r, f, v, pointer);
+        if (one)
+            json_array_append_new(out, one);
+        return out;
+    }
+    if (!json_is_array(v)) {
+        fp_problem_add(r->ps, pointer, FP_P_INVALID_TYPE, "must be an array");
+        json_decref(out);
+        return NULL;
+    }
+    size_t n = json_array_size(v), i;
+    if (n < f->min_items)
+        fp_problem_add(r->ps, pointer, FP_P_TOO_FEW, "must have at least %zu item%s", f->min_items,
+                       f->min_items == 1 ? "" : "s");
+    if (f->max_items && n > f->max_items)
+        fp_problem_add(r->ps, pointer, FP_P_TOO_MANY, "must have at most %zu items", f->max_items);
+    json_t *m;
+    json_array_foreach ((json_t *)v, i, m) {
+        json_t *one = read_one(r, f, m, fp_pointer_push_index(r->arena, pointer, i));
+        json_array_append_new(out, one ? one : json_null()); /* keeps indices aligned */
+    }
+    if ((f->flags & FP_M_UNIQUE) && !r->trusted)
+        check_unique(r, v, pointer);
+    return out;
+}
+
+json_t *fp_model_list_read(struct fp_model_reader *r, const json_t *v, const char *pointer,
+                           json_t *(*item)(struct fp_model_reader *, const json_t *, const char *))
+{
+    struct fp_model_field f = {.type = FP_M_READ, .read = item};
+    return read_list(r, &f, v, pointer, false);
+}
+
+/* ---- objects ---- */
+
+static bool in_names(const char *const *names, const char *key)
+{
+    for (; names && *names; names++)
+        if (fp_model_key_is(*names, key))
+            return true;
+    return false;
+}
+
+static void unknown(struct fp_model_reader *r, const struct fp_model_schema *s,
+                    const char *const *skip, const char *pointer, const char *key)
+{
+    const char *known[FP_M_FIELDS_MAX + 16];
+    size_t n = 0;
+    bool snake = strchr(key, '_') != NULL;
+    for (size_t i = 0; i < s->fields_n; i++) {
+        char buf[FP_M_NAME_BYTES];
+        fp_model_snake(buf, s->fields[i].name);
+        known[n++] = snake ? fp_arena_strdup(r->arena, buf) : s->fields[i].name;
+    }
+    for (; skip && *skip && n < FP_M_N(known); skip++)
+        known[n++] = *skip;
+    fp_problem_add_unknown(r->ps, push(r, pointer, key), fp_str_of(key), known, n);
+}
+
+/* Members of one source into o->out.  A member that an earlier source gave must be the same. */
+static void read_source(struct fp_model_reader *r, struct fp_model_object *o, size_t source,
+                        const char *const *skip)
+{
+    const struct fp_model_schema *s = o->schema;
+    const char *pointer = o->pointer[source], *key;
+    bool seen[FP_M_FIELDS_MAX] = {false};
+    FP_ASSERT(s->fields_n <= FP_M_FIELDS_MAX);
+    json_t *v;
+    json_object_foreach ((json_t *)o->in[source], key, v) {
+        if (in_names(skip, key))
+            continue;
+        const struct fp_model_field *f = field_of(r, s, key);
+        if (!f) {
+            unknown(r, s, skip, pointer, key);
+            continue;
+        }
+        const char *at = push(r, pointer, key);
+        if (seen[f - s->fields]) {
+            fp_problem_add(r->ps, at, FP_P_DUPLICATE, "%s is given twice", f->name);
+            continue;
+        }
+        seen[f - s->fields] = true;
+        if (json_is_null(v)) /* an absent optional; a required one is found missing below */
+            continue;
+        bool single = f->alias && fp_model_key_is(f->alias, key);
+        json_t *c = f->flags & FP_M_LIST ? read_list(r, f, v, at, single) : read_one(r, f, v, at);
+        if (!c)
+            continue;
+        char buf[FP_M_NAME_BYTES];
+        const char *k = out_key(r, f, buf);
+        const json_t *earlier = json_object_get(o->out, k);
+        if (earlier && !json_equal(earlier, c))
+            fp_problem_add(r->ps, at, FP_P_INVALID_VALUE, "differs from the same member of config");
+        if (earlier)
+            json_decref(c);
+        else
+            json_object_set_new(o->out, k, c);
+    }
+}
+
+static json_t *finish(struct fp_model_reader *r, struct fp_model_object *o)
+{
+    for (size_t i = 0; i < o->schema->fields_n; i++) {
+        const struct fp_model_field *f = &o->schema->fields[i];
+        if ((f->flags & FP_M_REQUIRED) && !fp_model_object_has(o, f->name))
+            fp_problem_add(r->ps, fp_model_object_at(r, o, f->name), FP_P_REQUIRED, "is required");
+    }
+    if (o->schema->check && !r->trusted)
+        o->schema->check(r, o);
+    return o->out;
+}
+
+json_t *fp_model_members_read(struct fp_model_reader *r, const struct fp_model_schema *s,
+                              const json_t *v, const char *pointer, const char *const *skip)
+{
+    if (!json_is_object(v)) {
+        fp_problem_add(r->ps, pointer, FP_P_INVALID_TYPE, "must be an object");
+        return NULL;
+    }
+    struct fp_model_object o = {
+        .schema = s, .in = {v}, .pointer = {pointer}, .in_n = 1, .out = json_object()};
+    read_source(r, &o, 0, skip);
+    return finish(r, &o);
+}
+
+json_t *fp_model_object_read(struct fp_model_reader *r, const struct fp_model_schema *s,
+                             const json_t *v, const char *pointer)
+{
+    return fp_model_members_read(r, s, v, pointer, NULL);
+}
+
+json_t *fp_model_root_read(struct fp_model_reader *r, const struct fp_model_schema *s,
+                           const json_t *body, const json_t *config, const char *config_pointer,
+                           const char *const *skip)
+{
+    struct fp_model_object o = {.schema = s, .out = json_object()};
+    if (config) {
+        o.in[o.in_n] = config;
+        o.pointer[o.in_n++] = config_pointer;
+        read_source(r, &o, 0, NULL);
+    }
+    o.in[o.in_n] = body;
+    o.pointer[o.in_n++] = "";
+    read_source(r, &o, o.in_n - 1, skip);
+    return finish(r, &o);
+}
+
+/* ---- what check functions ask ---- */
+
+static const char *sent_key(const struct fp_model_object *o, const char *name, size_t *source)
+{
+    const struct fp_model_field *f = field_named(o->schema, name);
+    struct fp_model_reader tagged = {.tagged = 1};
+    for (size_t i = 0; i < o->in_n; i++) {
+        const char *key;
+        json_t *v;
+        json_object_foreach ((json_t *)o->in[i], key, v) {
+            if (json_is_null(v) || field_of(&tagged, o->schema, key) != f)
+                continue;
+            *source = i;
+            return key;
+        }
+    }
+    return NULL;
+}
+
+bool fp_model_object_has(const struct fp_model_object *o, const char *name)
+{
+    size_t source;
+    return sent_key(o, name, &source) != NULL;
+}
+
+const json_t *fp_model_object_get(const struct fp_model_reader *r, const struct fp_model_object *o,
+                                  const char *name)
+{
+    char buf[FP_M_NAME_BYTES];
+    return json_object_get(o->out, out_key(r, field_named(o->schema, name), buf));
+}
+
+const json_t *fp_model_object_sent(const struct fp_model_object *o, const char *name)
+{
+    size_t source = 0;
+    const char *key = sent_key(o, name, &source);
+    return key ? json_object_get(o->in[source], key) : NULL;
+}
+
+const char *fp_model_object_at(const struct fp_model_reader *r, const struct fp_model_object *o,
+                               const char *name)
+{
+    size_t source = o->in_n - 1;
+    const char *key = sent_key(o, name, &source);
+    return push(r, o->pointer[source], key ? key : name);
+}
+
+static size_t sent(struct fp_model_reader *r, const struct fp_model_object *o,
+                   const char *const *names)
+{
+    size_t n = 0;
+    const char *first = NULL;
+    for (; *names; names++) {
+        if (!fp_model_object_has(o, *names))
+            continue;
+        if (n++ == 0)
+            first = *names;
+        else
+            fp_problem_add(r->ps, fp_model_object_at(r, o, *names), FP_P_MUTUALLY_EXCLUSIVE,
+                           "cannot stand beside %s", first);
+    }
+    return n;
+}
+
+void fp_model_object_exclusive(struct fp_model_reader *r, const struct fp_model_object *o,
+                               const char *const *names)
+{
+    (void)sent(r, o, names);
+}
+
+void fp_model_object_one_of(struct fp_model_reader *r, const struct fp_model_object *o,
+                            const char *const *names)
+{
+    if (sent(r, o, names))
+        return;
+    const char *list = "";
+    for (const char *const *n = names; *n; n++)
+        list = fp_arena_printf(r->arena, "%s%s%s", list, *list ? ", " : "", *n);
+    fp_problem_add(r->ps, fp_model_object_at(r, o, names[0]), FP_P_REQUIRED,
+                   "one of %s is required", list);
+}
