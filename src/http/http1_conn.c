@@ -278,9 +278,6 @@ static void run(struct fp_http_conn *c)
     c->paused = c->in.len > PIPELINE_BYTES && (s->state == WAIT || (s->ex && s->ex->working));
     if (c->eof && s->state == HEAD)
         fp_http_conn_finish(c, FP_HTTP_CLOSE_PEER, false);
-    else if (s->state == HEAD && !s->head && !c->deadline_ms[FP_HTTP_DL_IDLE] &&
-             !c->deadline_ms[FP_HTTP_DL_HEAD])
-        fp_http_conn_deadline(c, FP_HTTP_DL_IDLE, c->server->limits.idle_timeout_ms);
 }
 
 static void h1_on_bytes(struct fp_http_conn *c, struct fp_str in)
@@ -327,6 +324,9 @@ static void h1_on_written(struct fp_http_conn *c)
         fp_http_conn_finish(c, FP_HTTP_CLOSE_PEER, false);
     else if (c->draining && s->state == HEAD && !s->head)
         fp_http_conn_finish(c, FP_HTTP_CLOSE_DRAIN, false);
+    else if (s->state == HEAD && !s->head && !c->deadline_ms[FP_HTTP_DL_IDLE] &&
+             !c->deadline_ms[FP_HTTP_DL_HEAD]) /* idle only now: a download may take its time */
+        fp_http_conn_deadline(c, FP_HTTP_DL_IDLE, c->server->limits.idle_timeout_ms);
 }
 
 static void h1_on_deadline(struct fp_http_conn *c, enum fp_http_deadline which)
