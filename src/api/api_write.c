@@ -10,14 +10,18 @@
 /* One path segment: everything but RFC 3986's unreserved characters is percent-encoded. */
 static struct fp_str segment(struct fp_arena *a, struct fp_str s)
 {
+    static const char hex[] = "0123456789ABCDEF";
     char *out = fp_arena_alloc(a, s.len * 3 + 1), *p = out;
     for (size_t i = 0; i < s.len; i++) {
         unsigned char ch = (unsigned char)s.data[i];
         if ((ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || (ch >= '0' && ch <= '9') ||
-            ch == '-' || ch == '.' || ch == '_' || ch == '~')
+            (ch && strchr("-._~", ch))) {
             *p++ = (char)ch;
-        else
-            p += sprintf(p, "%%%02X", ch);
+        } else {
+            *p++ = '%';
+            *p++ = hex[ch >> 4];
+            *p++ = hex[ch & 15];
+        }
     }
     return fp_str_n(out, (size_t)(p - out));
 }
