@@ -276,17 +276,18 @@ int fp_http1_head_parse(struct fp_http1_head *h, char *data, size_t n,
                         const struct fp_http1_limits *limits)
 {
     while (h->pos < n) {
-        char c = data[h->pos];
-        int rc = h->state < S_FIELD ? step_line(h, data, c) : step_field(h, data, c, limits);
+        bool in_line = h->state < S_FIELD;
+        int rc =
+            in_line ? step_line(h, data, data[h->pos]) : step_field(h, data, data[h->pos], limits);
         if (rc >= 400)
             return rc;
         h->pos++;
+        if (in_line && h->pos > limits->line_bytes)
+            return refuse(h, 414, "request line too long");
+        if (!in_line && h->pos - h->fields_at > limits->fields_bytes)
+            return refuse(h, 431, "header fields too large");
         if (rc == FP_HTTP1_DONE)
             return rc;
-        if (h->state <= S_LINE_LF && h->pos > limits->line_bytes)
-            return refuse(h, 414, "request line too long");
-        if (h->state >= S_FIELD && h->pos - h->fields_at > limits->fields_bytes)
-            return refuse(h, 431, "header fields too large");
     }
     return FP_HTTP1_MORE;
 }
@@ -346,8 +347,8 @@ static void step_size(struct fp_http1_body *b, char c)
         spoil(b, "malformed chunk size");
     } else {
         b->state = B_EXT;
-        if (!is(c, C_VALUE))
-            spoil(b, "control character in a chunk extension");
+        if (!is(c, C_VALUE) || (unsigned char)c >= 0x80)
+            spoil(b, "malformed chunk extension");
         else if (++b->extra_n > FP_HTTP1_CHUNK_EXTRA_MAX)
             spoil(b, "chunk extension too long");
     }
