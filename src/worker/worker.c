@@ -73,7 +73,7 @@ static void on_frame(struct fp_channel *ch, enum fp_frame_type type, const void 
     struct fp_worker *w = arg;
     uint64_t budget_ms = w->child->conf->process.worker_shutdown_timeout_ms;
     (void)ch;
-    switch ((int)type) {
+    switch (type) {
     case FP_FRAME_SNAPSHOT:
         if (fd >= 0)
             take_snapshot(w, fd);
@@ -90,7 +90,7 @@ static void on_frame(struct fp_channel *ch, enum fp_frame_type type, const void 
     case FP_FRAME_STOP:
         drain(w, FAST_STOP_MS);
         break;
-    case 0: /* the master is gone */
+    case FP_FRAME_GONE:
         drain(w, ORPHAN_STOP_MS);
         break;
     default:
