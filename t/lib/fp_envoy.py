@@ -141,7 +141,8 @@ class Envoy:
                 if "active_state" in entry:
                     out["listeners"][entry["name"]] = entry["active_state"]["listener"]
                 if "error_state" in entry:
-                    out["errors"][entry["name"]] = entry["error_state"].get("details", "")
+                    failed = entry["error_state"].get("failed_configuration", {})  # a new one has no name of its own
+                    out["errors"][entry.get("name") or failed.get("name", "?")] = entry["error_state"].get("details", "")
             for r in part.get("dynamic_route_configs", []):
                 if "route_config" in r:
                     out["routes"][r["route_config"]["name"]] = r["route_config"]
