@@ -33,7 +33,9 @@ struct fp_follow_row { /* one row of any configuration table or of tokens; borro
     int64_t version;
     struct fp_str encoded; /* data == NULL: encode it yourself */
     int encoder_version;
-    /* tokens */
+    const struct fp_ref *refs; /* what it names, as last stored; pointer is NULL */
+    size_t refs_n;
+    /* tokens; their name is the id */
     struct fp_str secret_hash, status, scopes /* NUL-separated */, token_name;
     int64_t expires_wall_ms;
 };
@@ -60,7 +62,8 @@ typedef void (*fp_follow_done_cb)(bool ok, bool full, const struct fp_follow_rev
                                   void *arg);
 void fp_follow_load(struct fp_follow *f, const struct fp_follow_revision *since,
                     fp_follow_row_cb row, fp_follow_done_cb done, void *arg);
-/* Stores what the watcher encoded itself; guarded by version, bumps nothing. */
+/* Stores what the watcher encoded itself, with its references; guarded by version, bumps nothing.
+ * Copied. */
 void fp_follow_store_encoded(struct fp_follow *f, enum fp_kind kind, struct fp_str name,
                              int64_t version, struct fp_str encoded, const uint8_t content_hash[32],
-                             int encoder_version);
+                             int encoder_version, const struct fp_ref *refs, size_t refs_n);

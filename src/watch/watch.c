@@ -11,7 +11,6 @@
 
 #define CACHE_USE_AFTER_MS  500  /* no database by then: serve the last known good snapshot */
 #define CACHE_SAVE_AFTER_MS 1000 /* coalesces: fsync must not delay the next publish */
-#define ENCODED_BACK_MAX    256  /* rows stored back per load; the rest comes with the next load */
 
 struct fp_watch {
     struct fp_loop *loop;
@@ -22,7 +21,6 @@ struct fp_watch {
     bool loaded;                   /* now and rows are from the database */
     bool loading, behind;          /* behind: came while loading */
     struct fp_arena *arena;        /* of the load under way */
-    size_t stored_back_n;
     uint64_t generation;
     uint64_t last_load_ms, window_ms; /* debounce */
     struct fp_timer debounce, cache_use, cache_save;
@@ -106,9 +104,10 @@ static void on_row(const struct fp_follow_row *row, void *arg)
     struct watch_encoded fresh;
     fp_arena_reset(w->arena);
     watch_rows_stage(&w->rows, &o, w->arena, row, &fresh);
-    if (fresh.fresh && w->stored_back_n++ < ENCODED_BACK_MAX)
+    if (fresh.fresh)
         fp_follow_store_encoded(w->follow, row->kind, row->name, row->version, fresh.encoded,
-                                fresh.content_hash, FP_MODEL_ENCODER_VERSION);
+                                fresh.content_hash, FP_MODEL_ENCODER_VERSION, fresh.refs,
+                                fresh.refs_n);
 }
 
 static void on_done(bool ok, bool full, const struct fp_follow_revision *now, void *arg)
@@ -148,7 +147,6 @@ static void load_now(struct fp_timer *t)
     w->last_load_ms = ms;
     w->loading = true;
     w->behind = false;
-    w->stored_back_n = 0;
     fp_follow_load(w->follow, w->loaded ? &w->now : NULL, on_row, on_done, w);
 }
 

@@ -31,6 +31,8 @@ struct watch_encoded {
     bool fresh; /* encoded here: worth storing */
     struct fp_str encoded;
     uint8_t content_hash[32];
+    const struct fp_ref *refs;
+    size_t refs_n;
 };
 void watch_rows_stage(struct watch_rows *rs, const struct fp_model_options *o, struct fp_arena *a,
                       const struct fp_follow_row *row, struct watch_encoded *fresh);

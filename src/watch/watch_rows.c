@@ -7,6 +7,7 @@
 #include "codec/codec_json.h"
 #include "core/core_log.h"
 #include "core/core_mem.h"
+#include "pb/pb_json.h"
 #include "snap/snap_token.h"
 #include "watch/watch_int.h"
 
@@ -121,6 +122,24 @@ static void stage_bad(struct watch_rows *rs, const struct fp_follow_row *row,
     stage(rs, &r);
 }
 
+/* Stored bytes are served as they are when they are whole, of this or a newer encoder, and name
+ * what the row names; anything else (edited by hand, an older encoder) is encoded here. */
+static bool usable(const struct fp_follow_row *row)
+{
+    struct fp_str in = row->encoded, element, type_url, value;
+    bool first = true;
+    int err;
+    if (!row->encoded.data || row->encoder_version < FP_MODEL_ENCODER_VERSION)
+        return false;
+    while ((err = fp_pb_element_next(&in, &element, &type_url, &value)) == FP_OK) {
+        if (first && (!fp_str_eq_c(type_url, fp_kinds[row->kind].type_url) ||
+                      !fp_str_eq(fp_pb_first_string(value), row->name)))
+            return false;
+        first = false;
+    }
+    return err == FP_ERR_NOT_FOUND && !first;
+}
+
 void watch_rows_stage(struct watch_rows *rs, const struct fp_model_options *o, struct fp_arena *a,
                       const struct fp_follow_row *row, struct watch_encoded *fresh)
 {
@@ -137,29 +156,35 @@ void watch_rows_stage(struct watch_rows *rs, const struct fp_model_options *o, s
     }
     struct fp_problems *ps = fp_problems_new(a);
     json_t *configuration = fp_json_parse(a, row->configuration, JSON_DEPTH, ps);
-    memset(&m, 0, sizeof(m));
-    if (!configuration || fp_model_parse_stored(row->kind, o, a, row->name, row->service_name,
-                                                row->form, configuration, ps, &m) != FP_OK) {
-        stage_bad(rs, row, ps);
-        return;
-    }
-    bool current = row->encoded.data && row->encoder_version == FP_MODEL_ENCODER_VERSION;
-    if (!current) {
-        fresh->fresh = true;
-        fresh->encoded = m.encoded;
-        memcpy(fresh->content_hash, m.content_hash, sizeof(m.content_hash));
-    }
     struct watch_row r = {
         .kind = row->kind,
         .name = row->name,
         .team = row->team,
         .id = row->id,
-        .rest = render(a, row, configuration),
-        .encoded = current ? row->encoded : m.encoded,
-        .refs = m.refs,
-        .refs_n = m.refs_n,
+        .encoded = row->encoded,
+        .refs = (struct fp_ref *)row->refs, /* copied by stage */
+        .refs_n = row->refs_n,
         .version = row->version,
     };
+    if (!usable(row)) {
+        memset(&m, 0, sizeof(m));
+        if (!configuration || fp_model_parse_stored(row->kind, o, a, row->name, row->service_name,
+                                                    row->form, configuration, ps, &m) != FP_OK) {
+            stage_bad(rs, row, ps);
+            return;
+        }
+        *fresh = (struct watch_encoded){
+            .fresh = true, .encoded = m.encoded, .refs = m.refs, .refs_n = m.refs_n};
+        memcpy(fresh->content_hash, m.content_hash, sizeof(m.content_hash));
+        r.encoded = m.encoded;
+        r.refs = m.refs;
+        r.refs_n = m.refs_n;
+    }
+    if (!configuration) { /* jsonb that our parser refuses: too deep, a number beyond 64 bits */
+        stage_bad(rs, row, ps);
+        return;
+    }
+    r.rest = render(a, row, configuration);
     stage(rs, &r);
 }
 

@@ -4,7 +4,7 @@
  */
 #include "watch/watch.c"
 #include "codec/codec_json.h"
-#include "event/event_fake.h"
+#include "event/event_fake.c"
 #include "pb/pb_json.h"
 #include "snap/snap_reader.h"
 #include "tap.h"
@@ -43,10 +43,10 @@ void fp_follow_load(struct fp_follow *f, const struct fp_follow_revision *since,
 }
 void fp_follow_store_encoded(struct fp_follow *f, enum fp_kind kind, struct fp_str name,
                              int64_t version, struct fp_str encoded, const uint8_t content_hash[32],
-                             int encoder_version)
+                             int encoder_version, const struct fp_ref *refs, size_t refs_n)
 {
     (void)f, (void)kind, (void)name, (void)version, (void)encoded, (void)content_hash,
-        (void)encoder_version;
+        (void)encoder_version, (void)refs, (void)refs_n;
     follow.stored++;
 }
 
