@@ -229,10 +229,14 @@ void fp_model_cluster_expand(struct fp_model_reader *r, const json_t *c, const c
     discovery(r->arena, c, name, service_name, x);
     load_balancing(out, c);
     size_t i;
-    json_array_foreach (json_object_get(c, "healthChecks"), i, h) {
+    const json_t *checks = json_object_get(c, "healthChecks");
+    json_array_foreach ((json_t *)checks, i, h) {
+        json_t *check = health_check(h);
         if (i == 0)
             json_object_set_new(out, "healthChecks", json_array());
-        json_array_append_new(json_object_get(out, "healthChecks"), health_check(h));
+        if (json_array_size(checks) > 1) /* Envoy refuses several without names */
+            json_object_set_new(check, "name", json_sprintf("check-%zu", i + 1));
+        json_array_append_new(json_object_get(out, "healthChecks"), check);
     }
     circuit_breakers(out, c);
     outlier_detection(out, c);

@@ -159,7 +159,7 @@ bool fp_model_host_is_ip(struct fp_str s); /* IPv4 or IPv6 literal, without brac
 bool fp_model_host_is_ip6(struct fp_str s);
 
 /* ---- model_regex.c, model_template.c: NULL when fine, else what is wrong (arena text) ---- */
-const char *fp_model_regex_check(struct fp_arena *a, struct fp_str s, unsigned *groups);
+const char *fp_model_regex_check(struct fp_str s, size_t *program_size);
 const char *fp_model_template_check(struct fp_arena *a, struct fp_str s);
 /* A rewrite and whether every variable of it is captured by `match`. */
 const char *fp_model_template_rewrite_check(struct fp_arena *a, struct fp_str rewrite,

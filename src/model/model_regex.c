@@ -1,7 +1,8 @@
 /*
  * Is this an RE2 expression?  Syntax only: no back-references, no look-around, repetition up to
- * 1000 (nested ones multiplied), as RE2 parses with Perl classes.  PCRE2 accepts other languages,
- * so it never judges.  Recursion is bounded.  Pure; API workers and the watcher.
+ * 1000 (nested ones multiplied), as RE2 parses with Perl classes; and how big is its program,
+ * about.  PCRE2 accepts other languages, so it never judges.  Recursion is bounded.  Pure; API
+ * workers and the watcher.
  */
 #include "model/model_int.h"
 
@@ -9,8 +10,11 @@
 #define REPEAT_MAX 1000
 #define NAMES_MAX  32
 
+struct part {        /* of an expression */
+    unsigned repeat; /* how often counting repeats its innermost part */
+    size_t size;     /* instructions of RE2's program, about */
+};
 struct parse {
-    struct fp_arena *a;
     const char *p, *end;
     const char *why;
     unsigned depth, groups;
@@ -50,7 +54,7 @@ static int hex_digit(char c)
     return -1;
 }
 
-/* After \x: two digits or {1..} up to 10FFFF. */
+/* After \x: two digits or {…}; above FF there is no Latin-1 character. */
 static bool hex_escape(struct parse *s, unsigned *value)
 {
     bool braces = s->p < s->end && *s->p == '{';
@@ -59,7 +63,7 @@ static bool hex_escape(struct parse *s, unsigned *value)
     while (s->p < s->end && hex_digit(*s->p) >= 0 && (braces || n < 2)) {
         v = v * 16 + (unsigned)hex_digit(*s->p++);
         n++;
-        if (v > 0x10FFFF)
+        if (v > 0xFF)
             return fail(s, "invalid escape sequence");
     }
     bool closed = !braces || (s->p < s->end && *s->p++ == '}');
@@ -149,15 +153,9 @@ static bool posix_class(struct parse *s)
     return fail(s, "invalid character class");
 }
 
-static unsigned take_rune(struct parse *s)
+static unsigned take_char(struct parse *s) /* Envoy compiles with Latin-1: a byte is a character */
 {
-    unsigned char c = (unsigned char)*s->p++;
-    if (c < 0x80)
-        return c;
-    unsigned v = c < 0xE0 ? c & 0x1F : c < 0xF0 ? c & 0x0F : c & 0x07;
-    while (s->p < s->end && ((unsigned char)*s->p & 0xC0) == 0x80)
-        v = v << 6 | ((unsigned char)*s->p++ & 0x3F);
-    return v;
+    return (unsigned char)*s->p++;
 }
 
 static bool class_char(struct parse *s, unsigned *value)
@@ -165,7 +163,7 @@ static bool class_char(struct parse *s, unsigned *value)
     if (s->p == s->end)
         return fail(s, "missing closing ]");
     if (*s->p != '\\') {
-        *value = take_rune(s);
+        *value = take_char(s);
         return true;
     }
     s->p++;
@@ -262,10 +260,11 @@ static bool group_head(struct parse *s, bool *alone)
     return fail(s, "invalid group");
 }
 
-static bool alternation(struct parse *s, unsigned *repeat);
+static bool alternation(struct parse *s, struct part *out);
 
-static bool group(struct parse *s, unsigned *repeat, bool *alone) /* behind ( */
+static bool group(struct parse *s, struct part *part, bool *alone) /* behind ( */
 {
+    unsigned groups = s->groups;
     if (at(s, "?")) {
         s->p++;
         if (!group_head(s, alone))
@@ -275,10 +274,12 @@ static bool group(struct parse *s, unsigned *repeat, bool *alone) /* behind ( */
     } else {
         s->groups++;
     }
+    bool captures = s->groups > groups;
     if (++s->depth > DEPTH_MAX)
         return fail(s, "nested too deep");
-    if (!alternation(s, repeat))
+    if (!alternation(s, part))
         return false;
+    part->size += captures ? 2 : 0;
     s->depth--;
     if (s->p == s->end)
         return fail(s, "missing closing )");
@@ -335,15 +336,16 @@ static bool counted(struct parse *s, unsigned *low, unsigned *high)
     return true;
 }
 
-/* Repetition behind an atom; *repeat is how often its inside may be repeated by counting. */
-static bool repetition(struct parse *s, bool atom, unsigned *repeat)
+/* Repetition behind an atom. */
+static bool repetition(struct parse *s, bool atom, struct part *part)
 {
     bool done = false;
     while (s->p < s->end) {
         unsigned low = 0, high = 0;
+        bool count = *s->p == '{';
         if (*s->p && strchr("*+?", *s->p))
             s->p++;
-        else if (*s->p != '{' || !counted(s, &low, &high))
+        else if (!count || !counted(s, &low, &high))
             return true;
         if (!atom)
             return fail(s, "missing argument to repetition operator");
@@ -351,9 +353,10 @@ static bool repetition(struct parse *s, bool atom, unsigned *repeat)
             return fail(s, "bad repetition operator");
         if (low > REPEAT_MAX || high > REPEAT_MAX || high < low)
             return fail(s, "repetition count above 1000 or out of order");
-        *repeat *= high > 1 ? high : 1;
-        if (*repeat > REPEAT_MAX)
+        part->repeat *= high > 1 ? high : 1;
+        if (part->repeat > REPEAT_MAX)
             return fail(s, "repetition count above 1000");
+        part->size = count ? part->size * high + (high - low) : part->size + 1;
         done = true;
         if (s->p < s->end && *s->p == '?')
             s->p++;
@@ -361,18 +364,19 @@ static bool repetition(struct parse *s, bool atom, unsigned *repeat)
     return true;
 }
 
-static bool one_atom(struct parse *s, bool *atom, unsigned *repeat)
+static bool one_atom(struct parse *s, bool *atom, struct part *part)
 {
     bool alone = false;
     char c = *s->p;
+    const char *start = s->p;
     *atom = true;
+    *part = (struct part){.repeat = 1, .size = 1};
     if (c && strchr("*+?", c)) {
         *atom = false;
         return true;
     }
     if (c == '{') {
         unsigned low, high;
-        const char *start = s->p;
         if (counted(s, &low, &high)) {
             s->p = start;
             *atom = false;
@@ -380,46 +384,49 @@ static bool one_atom(struct parse *s, bool *atom, unsigned *repeat)
         }
     }
     if (c != '(' && c != '[' && c != '\\') {
-        take_rune(s);
+        take_char(s);
         return true;
     }
     s->p++;
     if (c == '[')
         return bracket(s);
-    if (c == '\\')
-        return escape(s, atom);
-    if (!group(s, repeat, &alone))
+    if (c == '\\') {
+        bool quoted = at(s, "Q"), good = escape(s, atom);
+        part->size = quoted && s->p > start + 4 ? (size_t)(s->p - start - 4) : 1;
+        return good;
+    }
+    if (!group(s, part, &alone))
         return false;
     *atom = !alone;
     return true;
 }
 
-static bool alternation(struct parse *s, unsigned *repeat)
+static bool alternation(struct parse *s, struct part *out)
 {
-    unsigned most = 1;
+    *out = (struct part){.repeat = 1};
     while (s->p < s->end && *s->p != ')') {
         if (*s->p == '|') {
             s->p++;
+            out->size++;
             continue;
         }
-        unsigned inner = 1;
+        struct part part;
         bool atom;
-        if (!one_atom(s, &atom, &inner) || !repetition(s, atom, &inner))
+        if (!one_atom(s, &atom, &part) || !repetition(s, atom, &part))
             return false;
-        if (inner > most)
-            most = inner;
+        out->repeat = part.repeat > out->repeat ? part.repeat : out->repeat;
+        out->size += part.size;
     }
-    *repeat = most;
     return true;
 }
 
-const char *fp_model_regex_check(struct fp_arena *a, struct fp_str s, unsigned *groups)
+const char *fp_model_regex_check(struct fp_str s, size_t *size)
 {
-    struct parse p = {.a = a, .p = s.data, .end = s.data + s.len};
-    unsigned repeat;
-    if (alternation(&p, &repeat) && p.p < p.end)
+    struct parse p = {.p = s.data, .end = s.data + s.len};
+    struct part whole;
+    if (alternation(&p, &whole) && p.p < p.end)
         fail(&p, "unexpected )");
-    if (groups)
-        *groups = p.groups;
+    if (size)
+        *size = whole.size;
     return p.why;
 }

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include "model/model_int.h"
 
+#define ENVOY_PROGRAM_SIZE 100 /* its runtime default; only a warning, as it can be raised */
+
 static bool is_blank(char c)
 {
     return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\v' || c == '\f';
@@ -155,9 +157,15 @@ void fp_model_text_regex(struct fp_model_reader *r, const char *pointer, struct 
         fp_problem_add(r->ps, pointer, FP_P_TOO_SHORT, "must not be empty");
         return;
     }
-    const char *why = fp_model_regex_check(r->arena, s, NULL);
+    size_t size;
+    const char *why = fp_model_regex_check(s, &size);
     if (why)
         fp_problem_add(r->ps, pointer, FP_P_INVALID_FORMAT, "not an RE2 expression: %s", why);
+    else if (size > ENVOY_PROGRAM_SIZE)
+        fp_model_warn(r, "unchecked_config", pointer,
+                      "a big expression: Envoy refuses programs above re2.max_program_size."
+                      "error_level (%d unless set)",
+                      ENVOY_PROGRAM_SIZE);
 }
 
 void fp_model_text_template(struct fp_model_reader *r, const char *pointer, struct fp_str s)
