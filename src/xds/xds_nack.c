@@ -10,22 +10,22 @@
 
 static void note(struct fp_xds_subscription *ts, const struct fp_xds_request *r)
 {
-    if (!ts->nack)
-        ts->nack = fp_mem_zalloc(sizeof *ts->nack);
-    struct fp_xds_nack *n = ts->nack;
+    uint32_t before = ts->nack ? ts->nack->count : 0;
     size_t len = r->error_message.len;
-    if (len >= sizeof n->message)
-        len = sizeof n->message - 1;
+    if (len >= FP_XDS_NACK_MESSAGE_BYTES)
+        len = FP_XDS_NACK_MESSAGE_BYTES - 1;
+    fp_mem_free(ts->nack);
+    struct fp_xds_nack *n = ts->nack = fp_mem_zalloc(sizeof *n + len + 1);
+    n->message = (char *)(n + 1);
+    if (len)
+        memcpy(n->message, r->error_message.data, len);
     memcpy(n->content, ts->content, sizeof n->content);
     if (ts->sent)
         memcpy(n->version, ts->sent->version, sizeof n->version);
-    if (len)
-        memcpy(n->message, r->error_message.data, len);
-    n->message[len] = 0;
     n->nonce = ts->nonce;
     n->code = r->error_code;
     n->wall_ms = fp_clock_wall_ms();
-    n->count++;
+    n->count = before + 1;
 }
 
 void fp_xds_stream_rejected(struct fp_xds_stream *st, enum fp_kind kind,

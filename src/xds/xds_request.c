@@ -175,7 +175,7 @@ static void keep_features(struct fp_str node, char *at, struct fp_str *out)
     *out = fp_str_n(at, (size_t)(p - at));
 }
 
-int fp_xds_node_parse(struct fp_str bytes, struct fp_xds_node **out)
+int fp_xds_node_parse(struct fp_str bytes, struct fp_str tls_subject, struct fp_xds_node **out)
 {
     struct node_parts p = {0};
     struct fp_str in = bytes;
@@ -186,6 +186,10 @@ int fp_xds_node_parse(struct fp_str bytes, struct fp_xds_node **out)
             return FP_ERR_PROTOCOL;
     if (r < 0)
         return FP_ERR_PROTOCOL;
+    if (!p.node.id.len)
+        p.node.id = tls_subject;
+    if (!p.node.id.len)
+        return FP_ERR_NOT_FOUND;
     struct fp_str *const parts[] = {
         &p.node.id,       &p.node.cluster,  &p.node.user_agent, &p.node.user_agent_version,
         &p.node.locality, &p.node.metadata,

@@ -24,5 +24,9 @@ struct fp_xds_node {
     struct fp_str features;           /* each ends with NUL */
 };
 #define FP_XDS_NODE_MAX_BYTES (64u << 10) /* of what is kept */
-/* 0, FP_ERR_PROTOCOL, FP_ERR_LIMIT (E-3); free with fp_mem_free. */
-int fp_xds_node_parse(struct fp_str bytes, struct fp_xds_node **out);
+/*
+ * A node without id takes tls_subject, the identity of the client certificate; when there is none
+ * either: FP_ERR_NOT_FOUND (I-4).  Else 0, FP_ERR_PROTOCOL, FP_ERR_LIMIT (E-3); free with
+ * fp_mem_free.
+ */
+int fp_xds_node_parse(struct fp_str bytes, struct fp_str tls_subject, struct fp_xds_node **out);

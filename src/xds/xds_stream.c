@@ -39,13 +39,14 @@ static bool take_node(struct fp_xds_stream *st, const struct fp_xds_request *r)
         st->engine->counters.nodes_repeated += r->node.data != NULL;
         return true;
     }
-    int err = r->node.data ? fp_xds_node_parse(r->node, &st->node) : FP_ERR_NOT_FOUND;
+    struct fp_str subject = fp_http_stream_tls_subject(fp_grpc_call_stream(st->call));
+    int err = fp_xds_node_parse(r->node, subject, &st->node);
     if (err == FP_ERR_LIMIT)
         refuse(st, FP_GRPC_RESOURCE_EXHAUSTED, "node is too large");
-    else if (err == FP_ERR_PROTOCOL)
-        refuse(st, FP_GRPC_INVALID_ARGUMENT, "node cannot be decoded");
-    else if (err || !st->node->id.len)
+    else if (err == FP_ERR_NOT_FOUND)
         refuse(st, FP_GRPC_INVALID_ARGUMENT, "the first request of a stream must carry node.id");
+    else if (err)
+        refuse(st, FP_GRPC_INVALID_ARGUMENT, "node cannot be decoded");
     if (!st->ended)
         fp_log_debug(FP_LOG_XDS, "xDS stream opened by node %.*s, cluster %.*s, %.*s %.*s",
                      FP_STR_ARG(st->node->id), FP_STR_ARG(st->node->cluster),
@@ -189,8 +190,11 @@ static void *on_open(struct fp_grpc_call *call, void *arg)
 static void on_half_close(struct fp_grpc_call *call, void *user)
 {
     struct fp_xds_stream *st = user;
-    if (st && !st->ended)
-        fp_xds_stream_end(st, FP_GRPC_OK, ""); /* T-9 */
+    if (!st || st->ended)
+        return;
+    if (st->admitted) /* a client that asks once and is done still gets its answer */
+        fp_xds_stream_flush(st);
+    fp_xds_stream_end(st, FP_GRPC_OK, ""); /* T-9 */
 }
 
 static void on_drained(struct fp_grpc_call *call, void *user)

@@ -26,7 +26,7 @@ struct fp_xds_nack {     /* the last rejection of a type on a stream */
     char version[FP_XDS_VERSION_BYTES];
     uint32_t nonce, code, count;
     int64_t wall_ms;
-    char message[FP_XDS_NACK_MESSAGE_BYTES];
+    char *message; /* behind the struct, at most FP_XDS_NACK_MESSAGE_BYTES with its NUL */
 };
 
 struct fp_xds_subscription {     /* a type on a stream */

@@ -43,7 +43,7 @@ static void nodes(void)
     struct fp_xds_node *n = NULL;
     is_int(fp_xds_request_parse(fp_buf_str(&b), &r), 0, "a request with a heavy node");
     ok(r.node.len > 50000, "I-6: %zu bytes", r.node.len);
-    is_int(fp_xds_node_parse(r.node, &n), 0, "the node");
+    is_int(fp_xds_node_parse(r.node, FP_STR_NULL, &n), 0, "the node");
     ok(fp_str_eq_c(n->id, "node-1") && fp_str_eq_c(n->cluster, "edge"), "id and cluster");
     ok(fp_str_eq_c(n->user_agent, "envoy") && fp_str_eq_c(n->user_agent_version, "1.40.0"),
        "user agent and version");
@@ -71,7 +71,8 @@ static void nodes(void)
     char *metadata = calloc(1, FP_XDS_NODE_MAX_BYTES + 1);
     fp_xds_wire_bytes(&big, 1, FP_STR("n"));
     fp_xds_wire_bytes(&big, 3, fp_str_n(metadata, FP_XDS_NODE_MAX_BYTES + 1));
-    is_int(fp_xds_node_parse(fp_buf_str(&big), &n), FP_ERR_LIMIT, "E-3: metadata beyond the limit");
+    is_int(fp_xds_node_parse(fp_buf_str(&big), FP_STR_NULL, &n), FP_ERR_LIMIT,
+           "E-3: metadata beyond the limit");
     free(metadata);
     fp_buf_fini(&big);
 }
@@ -143,8 +144,21 @@ static void ends(void)
     deliver(c, fp_buf_str(&b));
     is_int((long)(w->engine->counters.nodes_repeated - before), 1,
            "I-3, I-7: a node again is counted only");
+    say(c, 'R', "r", "", "", NULL);
+    say(c, 'L', "", "", "", NULL);
     c->method->on_half_close(c, c->user);
     is_int(c->status, FP_GRPC_OK, "T-9: half-close ends the stream with OK");
+    is_str(got(c), "LDS[]", "T-9: after what it asked for in the same breath");
+    hang_up(&c);
+
+    c = dial(w, NULL);
+    c->subject = "CN=edge-1";
+    fp_buf_clear(&b);
+    fp_xds_wire_bytes(&b, 4, fp_str_of(fp_kinds[FP_KIND_CLUSTER].type_url));
+    deliver(c, fp_buf_str(&b));
+    turn(w);
+    is_str(got(c), "CDS[a]", "I-4: a client certificate is an identity");
+    ok(fp_str_eq_c(((struct fp_xds_stream *)c->user)->node->id, "CN=edge-1"), "and names the node");
     hang_up(&c);
     fp_buf_fini(&b);
     fp_buf_fini(&n);

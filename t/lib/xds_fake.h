@@ -39,8 +39,8 @@ struct fp_grpc_call {
     struct world *world;
     const struct fp_grpc_method *method;
     void *user;
-    const char *node;
-    bool node_sent, stuck; /* stuck: nothing drains */
+    const char *node, *subject; /* of the request, of the client certificate */
+    bool node_sent, stuck;      /* stuck: nothing drains */
     size_t queued;
     char text[TEXT_BYTES]; /* answers since the last got() */
     struct fp_buf raw;     /* the last message */
@@ -202,6 +202,16 @@ bool fp_pb_pool_file_of_symbol(const struct fp_pb_pool *pool, struct fp_str symb
 {
     *bytes = FP_STR("file of the symbol");
     return fp_str_eq_c(symbol, "known.Symbol");
+}
+
+struct fp_http_stream *fp_grpc_call_stream(struct fp_grpc_call *c)
+{
+    return (struct fp_http_stream *)c;
+}
+
+struct fp_str fp_http_stream_tls_subject(const struct fp_http_stream *st)
+{
+    return fp_str_of(((const struct fp_grpc_call *)st)->subject);
 }
 
 /* ---- the world ---- */
