@@ -237,11 +237,11 @@ static struct fp_str pem(struct fp_arena *a, struct fp_str path)
 
 static struct fp_tls_context *tls_from(int argc, char **argv, bool h2_only)
 {
-    struct fp_arena *a = fp_arena_new(NULL);
     struct fp_str cert = argument(argc, argv, "cert"), key = argument(argc, argv, "key");
     struct fp_str ca = argument(argc, argv, "client_ca"), crl = argument(argc, argv, "crl");
     if (!cert.data)
         return NULL;
+    struct fp_arena *a = fp_arena_new(NULL);
     struct fp_tls_files f = {
         .cert = pem(a, cert),
         .key = pem(a, key),
