@@ -173,7 +173,9 @@ static void on_input(struct fp_io *io, unsigned events)
     fp_buf_append(&input, part, (size_t)n);
     while ((end = memchr(input.data, '\n', input.len))) {
         size_t len = (size_t)(end - input.data);
-        char *line = strndup(input.data, len);
+        char *line = malloc(len + 1);
+        memcpy(line, input.data, len);
+        line[len] = 0;
         command(line);
         free(line);
         fp_buf_consume(&input, len + 1);
