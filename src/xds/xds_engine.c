@@ -83,7 +83,7 @@ static void check_references(struct fp_xds_engine *e)
     char first[256] = "";
     uint32_t dangling = fp_xds_view_dangling(e->view, first, sizeof first);
     if (dangling && dangling != e->dangling) /* O-8: Envoy would ACK it and answer 503 */
-        fp_log_warn(FP_LOG_XDS, "%u references to clusters that do not exist, one is %s", dangling,
+        fp_log_info(FP_LOG_XDS, "%u references to clusters that do not exist, one is %s", dangling,
                     first);
     e->dangling = dangling;
 }
