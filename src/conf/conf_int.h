@@ -60,6 +60,8 @@ struct fp_conf_load { /* one run of fp_conf_load */
     const struct fp_conf_sources *s;
     FILE *err;
     unsigned errors;
+    enum { LAYER_DEFAULT, LAYER_SHARE, LAYER_FILE, LAYER_ENV, LAYER_COMMAND } layer; /* now */
+    unsigned char *layers; /* per directive: who set it */
 };
 void fp_conf_error(struct fp_conf_load *l, const char *origin, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));

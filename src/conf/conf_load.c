@@ -55,8 +55,10 @@ void fp_conf_set(struct fp_conf_load *l, size_t index, const struct fp_conf_raw 
     const char *why = fp_conf_store(l->c, d, raw);
     if (why)
         fp_conf_error(l, origin, "%s %s", d->name, why);
-    else
+    else {
         l->c->origins[index] = origin;
+        l->layers[index] = (unsigned char)l->layer;
+    }
 }
 
 /* --- one file ------------------------------------------------------------------------------- */
@@ -251,9 +253,11 @@ static void load_files(struct fp_conf_load *l)
         fp_conf_file_load(l, s->file, true);
         return;
     }
+    l->layer = LAYER_SHARE;
     if (s->prefix_share)
         fp_conf_file_load(l, fp_arena_printf(a, "%s/flowplane.conf.default", s->prefix_share),
                           false);
+    l->layer = LAYER_FILE;
     if (!s->prefix_etc)
         return;
     fp_conf_file_load(l, fp_arena_printf(a, "%s/flowplane.conf", s->prefix_etc), false);
@@ -291,6 +295,27 @@ static void load_dev(struct fp_conf_load *l)
                         : dev[i].value);
 }
 
+/*
+ * url, url_file and embedded exclude each other within a layer; a later layer's choice replaces an
+ * earlier one as a whole, so that the packaged URL is not in the way.
+ */
+static void choose_database(struct fp_conf_load *l)
+{
+    struct fp_conf *c = l->c;
+    unsigned url = c->database.url ? l->layers[fp_conf_find(FP_STR("database.url"))] : 0;
+    unsigned file = c->database.url_file ? l->layers[fp_conf_find(FP_STR("database.url_file"))] : 0;
+    unsigned embedded =
+        c->database.embedded ? l->layers[fp_conf_find(FP_STR("database.embedded"))] : 0;
+    unsigned top = url > file ? url : file;
+    top = embedded > top ? embedded : top;
+    if (url < top)
+        c->database.url = NULL;
+    if (file < top)
+        c->database.url_file = NULL;
+    if (embedded < top)
+        c->database.embedded = false;
+}
+
 static void derive(struct fp_conf *c)
 {
     struct fp_arena *a = c->arena;
@@ -307,10 +332,6 @@ static void derive(struct fp_conf *c)
         c->bootstrap.token_file = fp_arena_printf(a, "%s/bootstrap-token", c->process.state_dir);
     if (!c->origins[fp_conf_find(FP_STR("xds.tls.require_client_cert"))])
         c->xds.tls.require_client_cert = c->xds.tls.client_ca_path != NULL;
-    /* the default of --dev gives way to a URL from any layer */
-    if (!c->origins[fp_conf_find(FP_STR("database.embedded"))] &&
-        (c->database.url || c->database.url_file))
-        c->database.embedded = false;
     c->xds.tls.enabled = c->xds.tls.cert_path != NULL;
 }
 
@@ -322,15 +343,20 @@ struct fp_conf *fp_conf_load(const struct fp_conf_sources *s, FILE *err)
     c->dev = s->dev;
     c->origins = fp_arena_alloc(a, fp_conf_table_n * sizeof *c->origins);
     struct fp_conf_load l = {.c = c, .s = s, .err = err};
+    l.layers = fp_arena_alloc(a, fp_conf_table_n);
     for (size_t i = 0; i < fp_conf_table_n; i++)
         if (fp_conf_table[i].def)
             set_default(&l, fp_conf_table[i].name, fp_conf_table[i].def);
     if (s->dev)
         load_dev(&l);
+    l.layer = LAYER_FILE;
     load_files(&l);
+    l.layer = LAYER_ENV;
     fp_conf_env_load(&l);
+    l.layer = LAYER_COMMAND;
     for (size_t i = 0; i < s->overrides_n; i++)
         fp_conf_override_load(&l, s->overrides[i]);
+    choose_database(&l);
     derive(c);
     if (l.errors == 0) /* relations between values that are right in themselves */
         fp_conf_check(&l);

@@ -170,6 +170,7 @@ static int prepare(struct master *m)
         return fd;
     }
     master_log_apply(c, fd);
+    master_log_lines(m->o->report, false);
     if (c->process.daemon && master_daemonize(m) < 0)
         return -EAGAIN;
     int err = master_directories(m);
@@ -186,8 +187,7 @@ static int start(struct master *m)
                                   SIGUSR1, SIGUSR2, SIGWINCH, 0};
     char report[8192] = "";
     m->loop = fp_loop_new();
-    if (!fp_signals_new(m->loop, signals, on_signal, m))
-        return -EAGAIN;
+    m->signals = fp_signals_new(m->loop, signals, on_signal, m);
     FILE *err = fmemopen(report, sizeof report - 1, "w");
     if (!err)
         return -ENOMEM;
@@ -223,18 +223,22 @@ int fp_master_run(const struct fp_master_options *o)
     fp_process_title_set("flowplane: master");
     signal(SIGPIPE, SIG_IGN);
     atomic_store(&m.page->reload_ok, 1);
-    if (prepare(&m) < 0 || start(&m) < 0) {
-        master_daemon_ready(&m, 1);
-        master_pid_remove(&m);
-        return 1;
-    }
-    fp_loop_run(m.loop);
+    if (prepare(&m) < 0 || start(&m) < 0)
+        m.exit_status = 1;
+    else
+        fp_loop_run(m.loop);
     fp_log_info(FP_LOG_MASTER, "stopped");
+    if (m.live)
+        master_generation_free(&m.live);
+    fp_signals_free(&m.signals);
     master_daemon_ready(&m, m.exit_status);
     master_pid_remove(&m);
     if (m.pg)
         master_pg_free(&m.pg);
     master_relay_drop(&m.latest);
+    fp_timer_stop(&m.announce);
+    if (m.loop)
+        fp_loop_free(&m.loop);
     if (o->ephemeral)
         master_remove_tree(o->conf->process.state_dir);
     return m.exit_status;

@@ -17,7 +17,8 @@ struct fp_master_options {
     const struct fp_master_roles *roles;
     struct fp_page *page;
     bool dev, ephemeral;
-    FILE *err; /* where a failed start is told, besides the log */
+    FILE *err;          /* where a failed start is told, besides the log */
+    const char *report; /* warnings of the load, to be logged once there is a log */
 };
 /* Runs until stopped; returns the exit status of the program. */
 int fp_master_run(const struct fp_master_options *o);

@@ -122,7 +122,7 @@ static void on_frame(struct fp_channel *ch, enum fp_frame_type type, const void 
     struct child *c = arg;
     char name[32];
     (void)ch;
-    if (type == 0) { /* end of the channel */
+    if (type == FP_FRAME_GONE) {
         fp_channel_free(&c->channel);
         if (c->exited)
             died(c);

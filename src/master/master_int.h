@@ -58,6 +58,7 @@ struct snapshot {     /* the latest of a watcher */
 struct master {
     const struct fp_master_options *o;
     struct fp_loop *loop;
+    struct fp_signals *signals;
     struct fp_page *page;
     struct fp_list generations;     /* all that have processes, oldest first */
     struct generation *live, *next; /* next: while a reload waits for READY */

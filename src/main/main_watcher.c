@@ -1,0 +1,312 @@
+/*
+ * The watcher's role: wires directives to the watch room, tells the bootstrap token (contract
+ * §4.6), judges a start without a database (§12.2 database.startup).  Must never talk to clients or
+ * outlive its master.
+ */
+#include <errno.h>
+#include <libgen.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include "codec/codec_json.h"
+#include "core/core_log.h"
+#include "os/os_channel.h"
+#include "os/os_file.h"
+#include "os/os_process.h"
+#include "os/os_signal.h"
+#include "watch/watch.h"
+#include "main/main_int.h"
+
+#define DESCRIPTORS_MAX_BYTES (64u << 20)
+#define SECRET_MAX_BYTES      4096
+#define SECRET_MIN_CHARS      32
+#define LAST_WORDS_MS         1000
+
+struct watcher {
+    struct fp_child *child;
+    struct fp_arena *arena;
+    struct fp_loop *loop;
+    struct fp_channel *channel;
+    struct fp_io master_io;
+    struct fp_timer startup; /* database.startup_timeout */
+    struct fp_watch *watch;
+    struct fp_pb_pool *pool;
+    struct fp_store_seed seed;
+    const char *secret;   /* of the bootstrap token, as given; may be unusable */
+    const char *seed_why; /* set when announce refused */
+    int status;
+};
+
+static void leave(struct watcher *w, int status)
+{
+    w->status = status;
+    fp_loop_stop(w->loop);
+}
+
+/* Also before the loop runs. */
+static void fatal(const char *why, void *arg)
+{
+    struct watcher *w = arg;
+    const char *text = w->seed_why ? w->seed_why : why;
+    size_t n = strlen(text);
+    fp_channel_send(w->channel, FP_FRAME_FATAL, text,
+                    n < FP_FRAME_MAX_BYTES ? n : FP_FRAME_MAX_BYTES, -1);
+    fp_channel_flush(w->channel, LAST_WORDS_MS);
+    leave(w, 1);
+}
+
+/* --- bootstrap token ------------------------------------------------------------------------ */
+
+/* systemd tells both; the second is inherited by shells, so it must name our master. */
+static bool under_service_manager(void)
+{
+    char pid[32];
+    const char *exec_pid = getenv("SYSTEMD_EXEC_PID");
+    snprintf(pid, sizeof pid, "%d", (int)getppid());
+    return getenv("NOTIFY_SOCKET") || (exec_pid && strcmp(exec_pid, pid) == 0);
+}
+
+static const char *secret_problem(const char *s)
+{
+    size_t n = strlen(s);
+    if (n < SECRET_MIN_CHARS)
+        return "BOOTSTRAP_TOKEN must have at least 32 characters";
+    if (strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-") != n)
+        return "BOOTSTRAP_TOKEN may hold A-Z a-z 0-9 _ - only";
+    if (strspn(s, (char[2]){s[0], '\0'}) == n)
+        return "BOOTSTRAP_TOKEN must not be one character repeated";
+    return NULL;
+}
+
+static void print_token(const char *token)
+{
+    static const char bar[] = "========================================"
+                              "========================================";
+    fprintf(stderr,
+            "%s\nBOOTSTRAP ADMIN TOKEN\n%s\nToken: %s\n"
+            "It may do everything and is shown only this once: store it in a safe place.\n"
+            "Make narrower tokens with it, then revoke it.\n%s\n",
+            bar, bar, token, bar);
+    /* contract §4.6: the value, then a blank; `docker logs | grep -oP 'token: \K…'` relies on it */
+    fp_log_warn(FP_LOG_AUTH, "bootstrap admin token: %s is shown only this once", token);
+}
+
+static bool write_token(struct watcher *w, const char *token)
+{
+    const char *path = w->child->conf->bootstrap.token_file;
+    const char *line = fp_arena_printf(w->arena, "%s\n", token);
+    int err = fp_file_create_new(path, line, strlen(line), 0600);
+    if (err < 0) {
+        w->seed_why = fp_arena_printf(w->arena, "bootstrap.token_file: cannot write %s: %s", path,
+                                      fp_err_text(err));
+        return false;
+    }
+    fp_log_warn(FP_LOG_AUTH, "the bootstrap admin token was written to %s", path);
+    return true;
+}
+
+/* Between the insert and its commit: false and no token is made. */
+static bool announce(const char *token, void *arg)
+{
+    struct watcher *w = arg;
+    const struct fp_conf *c = w->child->conf;
+    w->seed_why = w->seed.secret ? secret_problem(w->seed.secret) : NULL;
+    if (w->seed_why)
+        return false;
+    if (w->secret && !w->seed.secret)
+        fp_log_warn(FP_LOG_AUTH, "BOOTSTRAP_TOKEN is a whole token, not the secret part of one: "
+                                 "ignored");
+    bool print = c->bootstrap.print == FP_CONF_AUTO
+                     ? c->dev || (w->child->foreground && !under_service_manager())
+                     : c->bootstrap.print == FP_CONF_TRUE;
+    if (!print)
+        return write_token(w, token);
+    print_token(token);
+    return true;
+}
+
+static bool open_seed(struct watcher *w)
+{
+    const struct fp_conf *c = w->child->conf;
+    int err;
+    struct fp_str s =
+        fp_str_trim(fp_child_file_text(w->child->files, w->child->files_n, "bootstrap.secret_file",
+                                       SECRET_MAX_BYTES, w->arena, &err));
+    if (err < 0) {
+        fatal(fp_arena_printf(w->arena, "bootstrap.secret_file: %s", fp_err_text(err)), w);
+        return false;
+    }
+    w->secret = c->bootstrap.secret ? c->bootstrap.secret
+                : s.data            ? fp_arena_printf(w->arena, "%.*s", FP_STR_ARG(s))
+                                    : NULL;
+    /* a token that was extracted from a log by the guide's command, not a secret */
+    bool whole = w->secret && strncmp(w->secret, "fp_pat_", 7) == 0;
+    w->seed =
+        (struct fp_store_seed){.secret = whole ? NULL : w->secret, .announce = announce, .arg = w};
+    return true;
+}
+
+/* --- start without a database --------------------------------------------------------------- */
+
+static bool wants_exit(const struct fp_child *c)
+{
+    enum fp_conf_startup s = c->conf->database.startup;
+    return s == FP_CONF_STARTUP_EXIT || (s == FP_CONF_STARTUP_AUTO && !under_service_manager());
+}
+
+static void startup_due(struct fp_timer *t)
+{
+    struct watcher *w = t->arg;
+    struct fp_page *page = w->child->page;
+    if (atomic_load(&page->database_up) || atomic_load(&page->published_revision))
+        return;
+    fatal("Failed to connect to database\nno connection within database.startup_timeout", w);
+}
+
+/* --- channel -------------------------------------------------------------------------------- */
+
+static void publish(int fd, uint64_t generation, uint64_t revision, void *arg)
+{
+    struct watcher *w = arg;
+    uint64_t head[2] = {generation, revision};
+    fp_timer_stop(&w->startup);
+    fp_channel_send(w->channel, FP_FRAME_SNAPSHOT, head, sizeof head, fd);
+}
+
+static void on_frame(struct fp_channel *ch, enum fp_frame_type type, const void *payload, size_t n,
+                     int fd, void *arg)
+{
+    struct watcher *w = arg;
+    (void)ch, (void)payload, (void)n;
+    switch (type) {
+    case FP_FRAME_LOG:
+        fp_log_fd_set(fd);
+        return;
+    case FP_FRAME_DRAIN:
+    case FP_FRAME_STOP:
+    case FP_FRAME_GONE:
+        leave(w, 0); /* nothing to drain: the next watcher starts from the database */
+        break;
+    default:
+        fp_log_error(FP_LOG_MASTER, "unexpected frame %d from the master", (int)type);
+    }
+    if (fd >= 0)
+        close(fd);
+}
+
+static void on_master_gone(struct fp_io *io, unsigned events)
+{
+    (void)events;
+    fp_io_stop(io);
+    leave(io->arg, 0);
+}
+
+static void on_signal(int sig, void *arg)
+{
+    (void)sig;
+    leave(arg, 0);
+}
+
+/* --- life ----------------------------------------------------------------------------------- */
+
+/* Order of design.md §2: rlimits → ids → no_new_privs → Landlock → seccomp. */
+static int confine(struct watcher *w)
+{
+    const struct fp_conf *c = w->child->conf;
+    const char *rw[] = {c->process.state_dir,
+                        dirname(fp_arena_strdup(w->arena, c->bootstrap.token_file)), NULL};
+    int err = fp_process_nofile(c->process.nofile);
+    if (err < 0)
+        fp_log_warn(FP_LOG_MASTER, "cannot raise the file limit to %zu: %s", c->process.nofile,
+                    fp_err_text(err));
+    err = fp_process_drop(c->process.user, c->process.group);
+    if (err >= 0)
+        err = fp_process_sandbox((enum fp_sandbox_mode)c->sandbox.mode, FP_SANDBOX_WATCHER, rw);
+    return err;
+}
+
+static bool open_pool(struct watcher *w, const char **why)
+{
+    if (!w->child->conf->xds.descriptor_set)
+        return fp_pb_pool_builtin(&w->pool) == FP_OK;
+    int err;
+    struct fp_str set = fp_child_file_text(w->child->files, w->child->files_n, "xds.descriptor_set",
+                                           DESCRIPTORS_MAX_BYTES, w->arena, &err);
+    *why = "xds.descriptor_set cannot be read";
+    return set.data && fp_pb_pool_open(&w->pool, set, w->arena, why) == FP_OK;
+}
+
+static bool open_watch(struct watcher *w)
+{
+    const struct fp_conf *c = w->child->conf;
+    const char *why = "the built-in descriptors do not load";
+    const char *url = open_pool(w, &why) ? fp_child_database_url(w->child, w->arena, &why) : NULL;
+    if (!url) {
+        fatal(why, w);
+        return false;
+    }
+    if (!open_seed(w))
+        return false;
+    struct fp_watch_options o = {
+        .follow = {.url = url,
+                   .listen_url = w->child->pg_url ? NULL : c->database.listen_url,
+                   .connect_timeout_ms = c->database.connect_timeout_ms,
+                   .statement_timeout_ms = c->database.statement_timeout_ms,
+                   .poll_interval_ms = c->database.poll_interval_ms,
+                   .auto_migrate = c->database.auto_migrate,
+                   .default_gateway = c->bootstrap.default_gateway,
+                   .seed = &w->seed},
+        .pool = w->pool,
+        .allow_privileged_ports = c->validation.allow_privileged_ports,
+        .debounce_min_ms = c->xds.debounce_min_ms,
+        .debounce_max_ms = c->xds.debounce_max_ms,
+        .state_dir = access(c->process.state_dir, W_OK | X_OK) == 0 ? c->process.state_dir : NULL,
+        .page = w->child->page,
+        .publish = publish,
+        .fatal = fatal,
+        .arg = w};
+    w->watch = fp_watch_new(w->loop, &o);
+    return true;
+}
+
+static void run(struct watcher *w)
+{
+    const struct fp_conf *c = w->child->conf;
+    w->startup = (struct fp_timer){.cb = startup_due, .arg = w};
+    if (!open_watch(w))
+        return;
+    if (wants_exit(w->child) && !atomic_load(&w->child->page->published_revision))
+        fp_timer_start(w->loop, &w->startup, c->database.startup_timeout_ms);
+    fp_channel_send(w->channel, FP_FRAME_READY, NULL, 0, -1);
+    fp_loop_run(w->loop);
+    fp_watch_free(&w->watch);
+    fp_timer_stop(&w->startup);
+}
+
+int main_watcher_run(struct fp_child *child)
+{
+    static const int signals[] = {SIGTERM, 0};
+    struct watcher w = {.child = child, .arena = fp_arena_new(NULL)};
+    fp_log_process_set("watcher");
+    fp_process_title_set("flowplane: watcher");
+    w.loop = fp_loop_new();
+    struct fp_signals *sig = fp_signals_new(w.loop, signals, on_signal, &w);
+    w.channel = fp_channel_new(w.loop, child->channel_fd, on_frame, &w);
+    int err = confine(&w);
+    fp_json_init();
+    w.master_io = (struct fp_io){.fd = child->master_pidfd, .cb = on_master_gone, .arg = &w};
+    fp_io_watch(w.loop, &w.master_io, FP_IO_READ);
+    if (err < 0)
+        fatal(fp_arena_printf(w.arena, "the watcher cannot become user '%s': %s",
+                              child->conf->process.user, fp_err_text(err)),
+              &w);
+    else
+        run(&w);
+    fp_pb_pool_free(&w.pool);
+    fp_signals_free(&sig);
+    fp_io_stop(&w.master_io);
+    fp_channel_free(&w.channel);
+    fp_loop_free(&w.loop);
+    fp_arena_free(&w.arena);
+    return w.status;
+}
