@@ -86,7 +86,7 @@ const char *fp_child_database_url(const struct fp_child *c, struct fp_arena *a, 
         fp_child_file_text(c->files, c->files_n, "database.url_file", URL_MAX_BYTES, a, &error));
     const char *url = s.len ? fp_arena_printf(a, "%.*s", FP_STR_ARG(s)) : NULL;
     if (!url)
-        *why = error < 0 ? fp_err_text(error) : "database.url_file is empty";
+        *why = error < 0 ? "database.url_file cannot be read" : "database.url_file is empty";
     else if (strncmp(url, "postgresql://", 13) != 0 && strncmp(url, "postgres://", 11) != 0)
         *why = "database.url_file holds no postgresql:// URL";
     else

@@ -93,16 +93,22 @@ static void copy_comment(struct scan *s)
         put(s, *s->p++);
 }
 
-static void copy_string(struct scan *s)
+/* libconfig would only say "syntax error", and leak what it has read of the string. */
+static bool copy_string(struct scan *s)
 {
+    const char *opened = where(s);
     put(s, *s->p++);
     while (s->p < s->end && *s->p != '"') {
         if (*s->p == '\\' && s->p + 1 < s->end)
             put(s, *s->p++);
         put(s, *s->p++);
     }
-    if (s->p < s->end)
-        put(s, *s->p++);
+    if (s->p == s->end) {
+        fp_conf_error(s->l, opened, "a string is not closed");
+        return false;
+    }
+    put(s, *s->p++);
+    return true;
 }
 
 /* A word: a name, a boolean or a number.  Only whole decimal integers are touched. */
@@ -139,7 +145,8 @@ static bool scan(struct scan *s)
         } else if (c == '#' || (c == '/' && left > 1 && (s->p[1] == '/' || s->p[1] == '*'))) {
             copy_comment(s);
         } else if (c == '"') {
-            copy_string(s);
+            if (!copy_string(s))
+                return false;
         } else if (isalnum((unsigned char)c) || strchr("_.+-*", c)) {
             copy_word(s);
         } else {
@@ -159,10 +166,12 @@ static bool read_level(struct fp_conf_load *l, struct fp_conf_text *t, const cha
                        const char *origin, int depth)
 {
     struct fp_buf in = {0};
-    struct stat st;
+    struct stat st = {0};
     bool ok = false;
     int r = stat(path, &st) ? -errno : 0;
-    if (r == 0 && !S_ISREG(st.st_mode) && !S_ISFIFO(st.st_mode) && !S_ISCHR(st.st_mode))
+    /* a pipe is fine for -c <(…); an include must not block or end elsewhere */
+    bool odd = S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode);
+    if (r == 0 && !S_ISREG(st.st_mode) && (depth > 0 || !odd))
         r = S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
     if (r == 0)
         r = fp_file_read(path, FILE_MAX_BYTES, &in);

@@ -108,8 +108,8 @@ bool main_check(const struct fp_conf *c, bool connect, FILE *err)
         ok = check_tls(&files, "xds", &c->xds.tls, true, a, err) && ok;
     struct fp_child child = {.conf = c, .files = files.items, .files_n = files.n};
     const char *why = NULL, *url = fp_child_database_url(&child, a, &why);
-    if (!url && !c->database.embedded) {
-        fprintf(err, "database.url_file: %s\n", why ? why : "no URL");
+    if (!url && why) { /* without one at all, the load has judged */
+        fprintf(err, "%s\n", why);
         ok = false;
     } else if (connect && url) {
         ok = check_database(c, url, err) && ok;
