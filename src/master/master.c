@@ -54,8 +54,12 @@ static void stop(struct master *m, bool fast)
     m->next = NULL;
     fp_timer_stop(&m->announce);
     atomic_store(&m->page->draining, 1);
-    FP_LIST_FOREACH_SAFE (it, &m->generations)
-        master_generation_end(FP_CONTAINER(it, struct generation, link), fast);
+    FP_LIST_FOREACH_SAFE (it, &m->generations) {
+        struct generation *g = FP_CONTAINER(it, struct generation, link);
+        master_sockets_close(&g->api); /* the workers close theirs: no new connections */
+        master_sockets_close(&g->xds);
+        master_generation_end(g, fast);
+    }
 }
 
 void master_stopped(struct master *m)

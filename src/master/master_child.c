@@ -87,6 +87,8 @@ _Noreturn static void child_main(struct child *c, int channel_fd, int pidfd)
 
     master_log_apply(g->conf, log_fd);
     keep(&k, log_fd);
+    if (g->conf->process.daemon)
+        master_detach(); /* the terminal is told about the start by the master alone */
     for (size_t i = 0; i < g->files.n; i++)
         if (may_have(c->role, g->files.items[i].name)) {
             keep(&k, g->files.items[i].fd);

@@ -152,19 +152,22 @@ int master_daemonize(struct master *m)
     return 0;
 }
 
+void master_detach(void)
+{
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    for (int fd = 0; null >= 0 && fd < 3; fd++)
+        (void)dup2(null, fd);
+    if (null > STDERR_FILENO)
+        close(null);
+}
+
 void master_daemon_ready(struct master *m, int status)
 {
     unsigned char byte = (unsigned char)status;
     if (m->status_fd < 0)
         return;
-    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    if (null >= 0 && status == 0) {
-        (void)dup2(null, 0);
-        (void)dup2(null, 1);
-        (void)dup2(null, 2);
-    }
-    if (null >= 0)
-        close(null);
+    if (status == 0)
+        master_detach();
     if (write(m->status_fd, &byte, 1) != 1)
         fp_log_debug(FP_LOG_MASTER, "nobody waits for the start");
     close(m->status_fd);

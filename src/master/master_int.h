@@ -81,6 +81,7 @@ int master_pid_write(struct master *m);
 void master_pid_remove(struct master *m);
 int master_daemonize(struct master *m); /* in the parent it does not return */
 void master_daemon_ready(struct master *m, int status);
+void master_detach(void);              /* 0, 1, 2 become /dev/null */
 void master_notify(const char *state); /* sd_notify(3) */
 void master_remove_tree(const char *path);
 

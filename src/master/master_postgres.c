@@ -237,6 +237,8 @@ _Noreturn static void become_server(const struct master_pg *pg, pid_t master)
     umask(077);
     fp_exec_die_with_parent(SIGINT, master);
     int log = open_log(pg);
+    if (c->process.daemon)
+        master_detach();
     if (log < 0)
         _exit(SETUP_FAILED);
     if (dropped < 0 || geteuid() == 0) {

@@ -23,9 +23,20 @@ static void stopped(void *arg)
         fp_loop_stop(w->loop);
 }
 
+/* A socket nobody accepts from must not stay in the port's group: the kernel would go on giving it
+ * a share of the connects. */
+static void close_listeners(const struct fp_child *c)
+{
+    for (size_t i = 0; i < c->api_fds_n; i++)
+        close(c->api_fds[i]);
+    for (size_t i = 0; i < c->xds_fds_n; i++)
+        close(c->xds_fds[i]);
+}
+
 static void drain(struct fp_worker *w, uint64_t budget_ms)
 {
-    if (!w->draining) {
+    bool first = !w->draining;
+    if (first) {
         w->draining = true;
         w->draining_n = 2;
         fp_xds_engine_drain(w->xds);
@@ -33,9 +44,10 @@ static void drain(struct fp_worker *w, uint64_t budget_ms)
         return;
     }
     /* a second, shorter budget (TERM during QUIT) overrides the first */
-    w->draining_n = 2;
     fp_http_server_drain(w->api_server, budget_ms, stopped, w);
     fp_http_server_drain(w->xds_server, budget_ms, stopped, w);
+    if (first)
+        close_listeners(w->child);
 }
 
 static void ready(struct fp_worker *w)

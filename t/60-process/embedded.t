@@ -1,0 +1,101 @@
+#!/usr/bin/env python3
+"""database.embedded (contract §12.2): a private PostgreSQL without TCP, supervised, stopped last, gone with a
+killed master."""
+import os
+import re
+import signal
+import subprocess
+
+import fp_tap as tap
+import fp_util as util
+from fp_harness import Flowplane, wait_until
+from fp_postgres import bindir
+
+
+def postmaster(fp):
+    found = [p for p in fp.children() if "postgres" in util.cmdline(p)]
+    return found[0] if found else None
+
+
+def psql(fp, sql):
+    """As the service user, who alone may."""
+    user = util.unprivileged()
+    more = {"user": user[0], "group": user[1], "extra_groups": []} if user else {}
+    r = subprocess.run([str(bindir() / "psql"), "-XqAt", f"postgresql://flowplane@/flowplane?host={fp.run_dir}/pg",
+                        "-c", sql], capture_output=True, text=True, cwd="/", **more)
+    return r.stdout.strip() if r.returncode == 0 else None
+
+
+with tap.run():
+    fp = Flowplane(conf={"database.embedded": True, "database.bin_dir": bindir()})
+    pid = wait_until(lambda: postmaster(fp), 5, "a postmaster")
+    tap.is_(psql(fp, "SELECT current_database() || current_user"), "flowplaneflowplane", "database and role flowplane")
+    tap.is_(os.stat(fp.run_dir / "pg").st_mode & 0o777, 0o700, "the socket's directory is private")
+    tap.is_(os.stat(fp.state_dir / "pg").st_mode & 0o777, 0o700, "so is the data directory")
+    inodes = {m.group(1) for n in os.listdir(f"/proc/{pid}/fd")
+              if (m := re.match(r"socket:\[(\d+)\]", os.readlink(f"/proc/{pid}/fd/{n}")))}
+    listening = {line.split()[9] for name in ("tcp", "tcp6") for line in open(f"/proc/net/{name}").readlines()[1:]
+                 if line.split()[3] == "0A"}
+    tap.is_(inodes & listening, set(), "it listens on no TCP port")
+    if util.ROOT:
+        tap.is_(os.stat(f"/proc/{pid}").st_uid, util.unprivileged()[0], "it runs as the service user")
+    tap.is_(psql(fp, "CREATE TABLE kept AS SELECT 42 AS n"), "", "a table")
+
+    # its death
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: postmaster(fp) not in (None, pid), 10, "restarted")
+    wait_until(lambda: psql(fp, "SELECT n FROM kept") == "42", 20, "answers again")
+    tap.ok(True, "kill -9 of the postmaster: restarted, nothing is lost")
+    tap.is_(fp.get("/readyz", token=None).status, 200, "the server was ready all the time")
+    fp.wait_log("the embedded PostgreSQL has ended .signal 9.")
+
+    # a reload leaves it alone
+    pid = postmaster(fp)
+    mark = len(fp.log())
+    fp.reload()
+    fp.wait_log("configuration reloaded", 20, mark)
+    tap.is_(postmaster(fp), pid, "a reload leaves it alone")
+
+    # stopped last, cleanly
+    tap.is_(fp.stop(), 0, "stops")
+    messages = [e["fields"]["message"] for e in fp.log_events()]
+    ends = [i for i, m in enumerate(messages) if re.search(r"(worker \d|watcher) \(pid \d+\) ended", m)]
+    last = max(i for i, m in enumerate(messages) if m == "the embedded PostgreSQL has stopped")
+    tap.ok(ends and max(ends) < last, "PostgreSQL is stopped last")
+    tap.like((fp.state_dir / "pg.log").read_text(), r"database system is shut down\n$", "and cleanly")
+    tap.ok(not (fp.state_dir / "pg" / "postmaster.pid").exists(), "no postmaster.pid is left")
+
+    # the second start keeps the data
+    fp.start()
+    tap.is_(psql(fp, "SELECT n FROM kept"), "42", "the second start keeps the data")
+
+    # kill -9 of the master: no postmaster lingers, and the next start works at once
+    pid = postmaster(fp)
+    fp.kill()
+    wait_until(lambda: not util.alive(pid), 10, "the postmaster is gone")
+    tap.ok(True, "kill -9 of the master: the postmaster goes too")
+    fp.start()
+    pid = postmaster(fp)
+    fp.kill()
+    fp.start()
+    wait_until(lambda: psql(fp, "SELECT n FROM kept") == "42", 20, "answers")
+    tap.ok(True, "a start right after kill -9")
+    wait_until(lambda: not util.alive(pid), 10, "the first postmaster is gone")
+    fp.stop()
+
+    # a set-up that was cut off leaves nothing half made
+    half = Flowplane(conf={"database.embedded": True, "database.bin_dir": bindir()}, start=False, name="half")
+    half.start(wait=None)
+    wait_until(lambda: (half.state_dir / "pg.new").exists(), 10, "initdb has begun")
+    half.kill()
+    wait_until(lambda: not half._left(), 10, "all gone")
+    half.start()
+    tap.ok((half.state_dir / "pg" / "PG_VERSION").exists(), "initdb that was cut off is done anew")
+    half.stop()
+
+    # no programs
+    none = Flowplane(conf={"database.embedded": True, "database.bin_dir": "/nonexistent"}, start=False, name="none")
+    none.start(wait=None)
+    tap.is_(none.process.wait(20), 1, "without PostgreSQL's programs: status 1")
+    none.process = None
+    tap.contains(none.log(), "database.embedded: no PostgreSQL 13 or newer found in /nonexistent; set database.bin_dir", "and says so")

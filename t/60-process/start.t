@@ -1,0 +1,90 @@
+#!/usr/bin/env python3
+"""What must not start twice, and what a start says when it fails (contract §13.1, §16)."""
+import os
+import signal
+import socket
+
+import fp_tap as tap
+import fp_util as util
+from fp_harness import Flowplane, Postgres, wait_until
+
+
+def fails(fp, name, text):
+    """A start that ends with status 1 and `text` on the terminal."""
+    fp.start(wait=None)
+    status = fp.process.wait(30 * util.SLOW)
+    fp.process = None
+    tap.is_(status, 1, f"{name}: status 1")
+    tap.contains(fp.log(), text, f"{name}: {text}")
+
+
+with tap.run():
+    pg = Postgres()
+
+    # an address in use, on each port, by a stranger and by another instance
+    for which, port in (("api", "api_port"), ("xds", "xds_port")):
+        fp = Flowplane(pg, start=False, name=f"busy-{which}")
+        taken = socket.create_server(("127.0.0.1", getattr(fp, port)))
+        fails(fp, f"{which} port in use", f"cannot listen on 127.0.0.1:{getattr(fp, port)} ({which}.port): address in use")
+        taken.close()
+        fp.start()
+        tap.is_(fp.get("/readyz", token=None).status, 200, f"{which} port free again: starts")
+        fp.stop()
+    one = Flowplane(pg, name="one")
+    other = Flowplane(pg, start=False, name="other", conf={"api.port": one.api_port})
+    fails(other, "port of another instance", f"cannot listen on 127.0.0.1:{one.api_port} (api.port): address in use")
+    tap.is_(one.get("/readyz", token=None).status, 200, "the first one goes on")
+    tap.ok(util.port_open(one.api_port), "and keeps its port")
+    other.api_port = util.free_port()
+
+    # a second instance on the same state directory
+    twin = Flowplane(pg, start=False, name="twin", conf={"process.state_dir": one.state_dir})
+    fails(twin, "same state directory", f"another flowplane (pid {one.master_pid}) uses the state directory {one.state_dir}")
+    # … and on the same pid file
+    twin = Flowplane(pg, start=False, name="twin2", conf={"process.pid_file": one.run_dir / "flowplane.pid"})
+    fails(twin, "same pid file", f"already running: pid {one.master_pid} holds {one.run_dir}/flowplane.pid")
+    tap.is_((one.run_dir / "flowplane.pid").read_text(), f"{one.master_pid}\n", "the pid file is the first one's")
+    tap.is_(one.get("/readyz", token=None).status, 200, "the first one goes on")
+    one.stop()
+    tap.ok(not (one.run_dir / "flowplane.pid").exists(), "the pid file is removed at the end")
+
+    # log target that cannot be opened
+    fp = Flowplane(pg, start=False, name="log", conf={"observability.log_target": "file:/nonexistent/x.log"})
+    fails(fp, "log target", "observability.log_target: cannot open file:/nonexistent/x.log: No such file or directory")
+
+    # in the background: the command returns when the server is up, and -s finds it
+    fp = Flowplane(pg, start=False, name="daemon", conf={
+        "process.daemon": True, "bootstrap.print": False,
+        "observability.log_target": f"file:{util.tmp()}/daemon/log"})
+    if util.ROOT:
+        os.chown(fp.dir, *util.unprivileged())
+    r = fp.command()
+    tap.is_(r.returncode, 0, "daemon: the command returns 0") or tap.diag(r.stderr + fp.log())
+    tap.is_(fp.get("/readyz", token=None).status, 200, "daemon: and the server is ready then")
+    pid = int((fp.run_dir / "flowplane.pid").read_text())
+    children = [p for p, s in util.processes().items() if s["ppid"] == pid]
+    tap.is_(len(children), 3, "daemon: two workers and a watcher")
+    tap.is_({os.readlink(f"/proc/{p}/fd/{n}") for p in [pid, *children] for n in (0, 1, 2)}, {"/dev/null"},
+            "daemon: no process holds the terminal")
+    tap.ok(util.processes()[pid]["session"] == pid or util.processes()[pid]["session"] != os.getsid(0), "daemon: a session of its own")
+    r = fp.command()
+    tap.is_(r.returncode, 1, "daemon: a second one fails in the foreground of the command")
+    tap.contains(r.stderr, f"(pid {pid})", "and names the first")
+    r = fp.command("-s", "quit")
+    tap.is_(r.returncode, 0, "-s quit") or tap.diag(r.stderr)
+    wait_until(lambda: not any(util.alive(p) for p in [pid, *children]), 20, "gone")
+    tap.is_(fp.command("-s", "stop").returncode, 3, "-s stop: none is running")
+
+    # no database
+    gone = util.free_port()
+    for conf, env, text in (
+            ({"database.startup": "exit", "database.startup_timeout": "500ms"}, {}, "Error: Failed to connect to database\n"),
+            ({"database.startup_timeout": "500ms"}, {}, "Error: Failed to connect to database\n")):
+        fp = Flowplane(start=False, conf={"database.url": f"postgresql://x@127.0.0.1:{gone}/x", **conf}, env=env)
+        fails(fp, f"no database, {conf}", text)
+        tap.like(fp.log(), r"Error: Failed to connect to database\nError: .+\n", "with the cause on the next line")
+    fp = Flowplane(conf={"database.url": f"postgresql://x@127.0.0.1:{gone}/x", "database.startup": "retry",
+                         "database.startup_timeout": "100ms"}, wait="alive", name="retry")
+    fp.wait_log("flowplane is up", 10)
+    tap.is_(fp.get("/readyz", token=None).status, 503, "retry: stays up, unready")
+    tap.is_(fp.stop(), 0, "retry: stops")

@@ -1,0 +1,60 @@
+#!/usr/bin/env python3
+"""TERM, INT, QUIT (contract §13.1): fast, graceful, and fast during graceful; no word is lost."""
+import signal
+import socket
+import time
+
+import fp_tap as tap
+import fp_util as util
+from fp_harness import Flowplane, Postgres, wait_until
+
+with tap.run():
+    fp = Flowplane(Postgres(), conf={"process.worker_shutdown_timeout": "20s"})
+    for sig in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        if fp.process is None:
+            fp.start()
+        fds = {p: util.open_fds(p) for p in fp.children()}
+        began = time.monotonic()
+        tap.is_(fp.stop(sig), 0, f"{sig.name}: status 0")
+        tap.ok(time.monotonic() - began < 3 * util.SLOW, f"{sig.name}: idle, at once")
+        tap.unlike(fp.log(), "killing it", f"{sig.name}: nobody had to be killed")
+
+    # a slow request: QUIT waits for it, and closes the listening sockets at once
+    fp.start()
+    c = socket.create_connection(("127.0.0.1", fp.api_port))
+    c.sendall(b"POST /api/v1/clusters HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n")
+    time.sleep(0)
+    idle = socket.create_connection(("127.0.0.1", fp.api_port))
+    idle.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    tap.contains(idle.recv(4096), b"200", "a connection that is kept alive")
+    fp.signal(signal.SIGQUIT)
+    fp.wait_log("graceful stop")
+    wait_until(lambda: not util.port_open(fp.api_port), 5, "no new connections")
+    c.sendall(b"Content-Type: application/json\r\n\r\n")
+    c.settimeout(10)
+    c.sendall(b"{\"name\": 1}"[:10])
+    tap.like(c.recv(4096).decode(), r"^HTTP/1.1 4", "QUIT: the request under way is answered")
+    tap.is_(fp.process.wait(25 * util.SLOW), 0, "QUIT: then it ends with 0")
+    fp.process = None
+    c.close()
+    idle.close()
+
+    # TERM during QUIT
+    fp.start()
+    c = socket.create_connection(("127.0.0.1", fp.api_port))
+    c.sendall(b"POST /api/v1/clusters HTTP/1.1\r\nHost: x\r\n")
+    wait_until(lambda: fp.get("/healthz", token=None).status == 200, 5, "answers")
+    fp.signal(signal.SIGQUIT)
+    fp.wait_log("graceful stop")
+    began = time.monotonic()
+    tap.is_(fp.stop(signal.SIGTERM), 0, "TERM during QUIT: status 0")
+    tap.ok(time.monotonic() - began < 5 * util.SLOW, "TERM during QUIT: fast")
+    c.close()
+
+    # USR2 and WINCH are told to come later, and harm nothing
+    fp.start()
+    fp.signal(signal.SIGUSR2)
+    fp.wait_log("USR2 .binary upgrade. is not handled in this version")
+    fp.signal(signal.SIGWINCH)
+    fp.wait_log("WINCH .drain workers. is not handled in this version")
+    tap.is_(fp.get("/readyz", token=None).status, 200, "USR2, WINCH: serves on")
