@@ -107,7 +107,7 @@ static void acknowledged(struct fp_xds_stream *st, struct fp_xds_subscription *t
 static bool is_nonce(struct fp_str s, uint32_t nonce)
 {
     char text[FP_XDS_NONCE_BYTES];
-    return nonce && s.len == (size_t)snprintf(text, sizeof text, "%x", nonce) &&
+    return s.len == (size_t)snprintf(text, sizeof text, "%x", nonce) &&
            memcmp(text, s.data, s.len) == 0;
 }
 
@@ -116,8 +116,8 @@ static void apply(struct fp_xds_stream *st, const struct fp_xds_type *type,
 {
     struct fp_xds_subscription *ts = &st->types[type->kind];
     bool first = !ts->names; /* S-1: whatever its nonce and error say */
-    if (!first && r->nonce.len && !is_nonce(r->nonce, ts->nonce)) {
-        st->engine->counters.stale++; /* S-6 */
+    if (!first && ts->nonce && r->nonce.len && !is_nonce(r->nonce, ts->nonce)) {
+        st->engine->counters.stale++; /* S-6; before our first answer nothing can be stale */
         return;
     }
     struct fp_xds_names *names =

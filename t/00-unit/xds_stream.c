@@ -111,6 +111,13 @@ static void initial_requests(void)
     is_str(got(c), "LDS[l1]", "S-1: and whatever its error says");
     hang_up(&c);
 
+    c = dial(w, "n");
+    say(c, 'R', "r9", "", "old", NULL);
+    say(c, 'R', "r9 r1", "", "old", NULL);
+    turn(w);
+    is_str(got(c), "RDS[r1]", "S-1: a nonce carried over, as long as nothing was answered");
+    hang_up(&c);
+
     c = started(w, "n");
     struct last l[FP_KIND_N];
     memcpy(l, c->last, sizeof l);
