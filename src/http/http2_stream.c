@@ -398,5 +398,7 @@ void fp_http_stream_reset(struct fp_http_stream *st, uint32_t h2_error)
 
 size_t fp_http_stream_queued(const struct fp_http_stream *st)
 {
-    return st->out.bytes;
+    if (st->out.bytes)
+        return st->out.bytes;
+    return fp_list_linked(&st->drained_link); /* on its way to the kernel: on_drained will come */
 }

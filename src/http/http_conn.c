@@ -180,6 +180,8 @@ static void on_timer(struct fp_timer *t)
         c->deadline_ms[i] = 0;
         if (i == FP_HTTP_DL_LINGER)
             fp_http_conn_close(c, c->reason);
+        else if (i == FP_HTTP_DL_EXPIRY)
+            fp_http_conn_close(c, FP_HTTP_CLOSE_EXPIRED);
         else if (i == FP_HTTP_DL_WRITE)
             check_write(c);
         else if (c->proto)
@@ -342,6 +344,13 @@ static bool is_clear_text(struct fp_http_conn *c)
     return first >= 'A' && first <= 'Z';
 }
 
+static void watch_expiry(struct fp_http_conn *c)
+{
+    int64_t end = fp_tls_conn_not_after_ms(c->tls), now = fp_clock_wall_ms();
+    if (end)
+        fp_http_conn_deadline(c, FP_HTTP_DL_EXPIRY, end > now ? (uint64_t)(end - now) : 1);
+}
+
 static bool shake(struct fp_http_conn *c)
 {
     if (is_clear_text(c)) {
@@ -362,6 +371,7 @@ static bool shake(struct fp_http_conn *c)
         return false;
     }
     c->handshaking = false;
+    watch_expiry(c);
     struct fp_str alpn = fp_tls_conn_alpn(c->tls);
     if (!alpn.data && c->server->limits.h2_only) {
         handshake_failed(c, "the client did not offer ALPN h2");

@@ -72,6 +72,7 @@ enum fp_http_deadline {
     FP_HTTP_DL_GRACE,
     FP_HTTP_DL_FORCE,
     FP_HTTP_DL_LINGER,
+    FP_HTTP_DL_EXPIRY, /* of the client certificate */
     FP_HTTP_DL_N
 };
 

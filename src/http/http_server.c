@@ -32,6 +32,7 @@ static const char *const reason_names[FP_HTTP_CLOSE_N] = {
     [FP_HTTP_CLOSE_AGE] = "age",
     [FP_HTTP_CLOSE_DRAIN] = "drain",
     [FP_HTTP_CLOSE_REFUSED] = "refused",
+    [FP_HTTP_CLOSE_EXPIRED] = "expired",
 };
 
 const char *fp_http_close_reason_name(enum fp_http_close_reason r)

@@ -107,6 +107,7 @@ enum fp_http_close_reason {
     FP_HTTP_CLOSE_AGE,       /* max_age_ms (T-15) */
     FP_HTTP_CLOSE_DRAIN,     /* the server drains (T-16) */
     FP_HTTP_CLOSE_REFUSED,   /* max_connections */
+    FP_HTTP_CLOSE_EXPIRED,   /* the client certificate's time is over (contract §9.5) */
     FP_HTTP_CLOSE_N
 };
 const char *fp_http_close_reason_name(enum fp_http_close_reason r); /* "slow_read" … */

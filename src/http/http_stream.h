@@ -35,8 +35,7 @@ struct fp_http_stream_handlers {
     void (*on_data)(struct fp_http_stream *st, struct fp_str bytes, void *arg);
     void (*on_half_close)(struct fp_http_stream *st,
                           void *arg); /* END_STREAM from the peer (T-9) */
-    /* All queued chunks have been handed to the socket layer: room for the next (L-1 latest wins).
-     */
+    /* The kernel has taken all that was queued: room for the next (L-1 latest wins). */
     void (*on_drained)(struct fp_http_stream *st, void *arg);
     /* Gone for any reason (also after our own end); free state now (T-10). */
     void (*on_close)(struct fp_http_stream *st, void *arg);
@@ -67,5 +66,6 @@ void fp_http_stream_headers_only(struct fp_http_stream *st, int status,
                                  const struct fp_http_header *h,
                                  size_t n); /* trailers-only answer */
 void fp_http_stream_reset(struct fp_http_stream *st, uint32_t h2_error);
-size_t fp_http_stream_queued(
-    const struct fp_http_stream *st); /* bytes not yet given to the socket layer */
+/* Bytes not yet written; not 0 until on_drained is called, so that a blocked socket holds at most
+ * one response (L-1). */
+size_t fp_http_stream_queued(const struct fp_http_stream *st);

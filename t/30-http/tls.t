@@ -43,6 +43,7 @@ def failures(e):
 with tap.run():
     ca, other = Certs(), Certs("Other CA")
     crt, key = ca.server()
+    server_key = key
     client = ca.client("envoy", ["URI:spiffe://x/team/a", "DNS:envoy.example"])
     h1, h2 = ["http/1.1"], ["h2"]
 
@@ -148,4 +149,25 @@ with tap.run():
     tap.like(failures(e)[-1], "certificate revoked", "and the log says so")
     c = Client(e, raw=e.connect(True, tls=context(ca, h2, ca.client("second"))))
     tap.is_(c.status(c.call("Echo", b"x", end=True))[0], 0, "another one is not")
+    e.stop()
+
+    # a certificate whose time ends while it is in use
+    import datetime
+    import time
+    key, csr, out = (ca.dir / f"brief.{x}" for x in ("key", "csr", "pem"))
+    run = lambda *a: subprocess.run(["openssl", *map(str, a)], check=True, capture_output=True)
+    run("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=brief", "-keyout", key, "-out", csr)
+    (ca.dir / "index.txt").write_text("")
+    (ca.dir / "serial").write_text("0F00\n")
+    conf = ca.dir / "ca.cnf"
+    conf.write_text(f"[ca]\ndefault_ca=d\n[d]\ndatabase={ca.dir}/index.txt\nserial={ca.dir}/serial\nnew_certs_dir={ca.dir}\n"
+                    "default_md=sha256\npolicy=p\n[p]\ncommonName=supplied\n")
+    end = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=3 * util.SLOW)
+    run("ca", "-batch", "-config", conf, "-in", csr, "-cert", ca.ca_file, "-keyfile", ca.ca_key, "-out", out, "-notext",
+        "-startdate", "20200101000000Z", "-enddate", end.strftime("%Y%m%d%H%M%SZ"))
+    e = Echo(cert=crt, key=server_key, client_ca=ca.ca_file)
+    c = Client(e, raw=e.connect(True, tls=context(ca, h2, (out, key))))
+    st = c.call("Echo", b"x")
+    c.wait_eof()
+    tap.ok(time.time() >= int(end.timestamp()), "expiry of a client certificate ends its streams")
     e.stop()
