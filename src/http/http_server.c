@@ -200,6 +200,12 @@ void fp_http_server_drain(struct fp_http_server *s, uint64_t budget_ms, void (*d
     s->drain_done = done;
     s->drain_arg = arg;
     fp_timer_stop(&s->accept_timer);
+    /* those that are queued here already would be reset with the socket */
+    FP_LIST_FOREACH (n, &s->listeners) {
+        struct listener *l = FP_CONTAINER(n, struct listener, link);
+        if (!again && l->io.events)
+            on_acceptable(&l->io, FP_IO_READ);
+    }
     watch_listeners(s, false);
     FP_LIST_FOREACH_SAFE (n, &s->conns) {
         struct fp_http_conn *c = FP_CONTAINER(n, struct fp_http_conn, link);

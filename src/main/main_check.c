@@ -87,7 +87,8 @@ static bool check_database(const struct fp_conf *c, const char *url, FILE *err)
     fp_loop_run(p.loop);
     bool up = fp_store_up(p.store);
     if (!up)
-        fprintf(err, "database.url: cannot connect to the database\n");
+        fprintf(err, "database.url: cannot connect to the database: %s\n",
+                *fp_store_last_error() ? fp_store_last_error() : "no answer");
     fp_timer_stop(&p.poll);
     fp_timer_stop(&p.end);
     fp_store_free(&p.store);

@@ -154,13 +154,27 @@ static bool wants_exit(const struct fp_child *c)
     return s == FP_CONF_STARTUP_EXIT || (s == FP_CONF_STARTUP_AUTO && !under_service_manager());
 }
 
+/* libpq: `connection to server at "10.0.0.7", port 5432 failed: Connection refused`.  The guide's
+ * troubleshooting looks for the plain words (contract §16). */
+static const char *cause(struct watcher *w)
+{
+    const char *text = fp_store_last_error(), *failed;
+    while ((failed = strstr(text, "failed: ")))
+        text = failed + 8;
+    char *out =
+        fp_arena_strdup(w->arena, *text ? text : "no answer within database.startup_timeout");
+    if (out[0] >= 'A' && out[0] <= 'Z' && out[1] >= 'a' && out[1] <= 'z')
+        out[0] += 'a' - 'A';
+    return out;
+}
+
 static void startup_due(struct fp_timer *t)
 {
     struct watcher *w = t->arg;
     struct fp_page *page = w->child->page;
     if (atomic_load(&page->database_up) || atomic_load(&page->published_revision))
         return;
-    fatal("Failed to connect to database\nno connection within database.startup_timeout", w);
+    fatal(fp_arena_printf(w->arena, "Failed to connect to database\n%s", cause(w)), w);
 }
 
 /* --- channel -------------------------------------------------------------------------------- */

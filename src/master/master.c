@@ -95,17 +95,19 @@ void master_on_died(struct child *c)
     master_reload_done(m, false);
 }
 
-/* The lines of contract §16: `Error: Failed to connect to database`, `Error: <cause>`. */
+/* The lines of contract §16: `Error: Failed to connect to database`, `Error: <cause>`; together on
+ * the terminal, and each as a line of the log. */
 static void report_fatal(struct master *m, const char *why)
 {
     struct fp_str rest = fp_str_of(why);
+    while (rest.data && m->o->err) {
+        struct fp_str line = fp_str_split(rest, '\n', &rest);
+        fprintf(m->o->err, "Error: %.*s\n", FP_STR_ARG(line));
+    }
+    rest = fp_str_of(why);
     while (rest.data) {
         struct fp_str line = fp_str_split(rest, '\n', &rest);
-        if (!line.len)
-            continue;
         fp_log_error(FP_LOG_MASTER, "Error: %.*s", FP_STR_ARG(line));
-        if (m->o->err)
-            fprintf(m->o->err, "Error: %.*s\n", FP_STR_ARG(line));
     }
 }
 

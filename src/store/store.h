@@ -21,6 +21,8 @@ struct fp_store *fp_store_new(struct fp_loop *loop, const struct fp_store_option
 void fp_store_free(struct fp_store **s);
 bool fp_store_up(
     const struct fp_store *s); /* a connection is established, or the last attempt worked */
+/* Why a connection of this process was lost or refused last, in libpq's words; "" if none was. */
+const char *fp_store_last_error(void);
 
 enum fp_store_outcome {
     FP_STORE_DONE,

@@ -86,6 +86,13 @@ static void message_line(char *out, size_t n, const char *text)
     snprintf(out, n, "%.*s", (int)(len < n ? len : n - 1), text);
 }
 
+static char last_error[256]; /* of any connection of this process */
+
+const char *fp_store_last_error(void)
+{
+    return last_error;
+}
+
 /* Closes, tells the statement, then the owner. */
 static void lost(struct store_conn *c, const char *reason)
 {
@@ -96,6 +103,7 @@ static void lost(struct store_conn *c, const char *reason)
     void *arg = c->h.arg;
 
     message_line(why, sizeof(why), reason && *reason ? reason : "connection lost");
+    memcpy(last_error, why, sizeof(why));
     store_conn_close(c);
     if (busy)
         q.done(

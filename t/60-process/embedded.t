@@ -29,6 +29,7 @@ def psql(fp, sql):
 with tap.run():
     fp = Flowplane(conf={"database.embedded": True, "database.bin_dir": bindir()})
     pid = wait_until(lambda: postmaster(fp), 5, "a postmaster")
+    wait_until(lambda: psql(fp, "SELECT 1") == "1", 20, "it answers")
     tap.is_(psql(fp, "SELECT current_database() || current_user"), "flowplaneflowplane", "database and role flowplane")
     tap.is_(os.stat(fp.run_dir / "pg").st_mode & 0o777, 0o700, "the socket's directory is private")
     tap.is_(os.stat(fp.state_dir / "pg").st_mode & 0o777, 0o700, "so is the data directory")
@@ -90,6 +91,7 @@ with tap.run():
     half.kill()
     wait_until(lambda: not half._left(), 10, "all gone")
     half.start()
+    wait_until(lambda: (half.state_dir / "pg").exists(), 20, "made")
     tap.ok((half.state_dir / "pg" / "PG_VERSION").exists(), "initdb that was cut off is done anew")
     half.stop()
 

@@ -42,6 +42,7 @@ with tap.run():
     fp.wait_log("configuration reloaded", 20, mark)
     tap.is_(fp.get("/readyz", token=None).status, 200, "a reload still has the secrets")
     # descriptors do not grow with reloads and respawns
+    util.wait_until(lambda: len(fp.children()) == 3, 10, "the old ones are gone")
     before = util.open_fds(fp.master_pid)
     for _ in range(5):
         mark = len(fp.log())
