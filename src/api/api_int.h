@@ -7,6 +7,8 @@
 
 #define API_JSON_DEPTH     64
 #define API_FRESH_WAIT_MS  5000 /* contract §2.5: at most 5 s, then 503 */
+#define API_FRESH_TICK_MS  250
+#define API_AWAY_AFTER_MS  2000 /* the database lost for so long is away, not just reconnecting */
 #define API_NAME_PARAMETER "name"
 
 struct fp_api {
@@ -46,7 +48,8 @@ struct fp_api_call {
     /* waiting for a revision */
     struct fp_list wait_link;
     struct fp_timer wait_timer;
-    uint64_t wait_revision;
+    uint64_t wait_revision, wait_own; /* asked for by the client; committed by this instance */
+    uint64_t wait_until_ms;
     fp_api_handler wait_then;
 };
 
@@ -62,7 +65,8 @@ const char *api_route_allow(const struct fp_api_route *path, struct fp_arena *a)
 struct fp_http_verdict api_call_headers(struct fp_http_request *r, void *api);
 void api_call_request(struct fp_http_request *r, void *api);
 bool api_call_sees(const struct fp_api_call *c, struct fp_str team);
-/* Runs then(c) as soon as `revision` is served here: at once, later, or 503 after 5 s. */
+/* Runs then(c) as soon as `revision` and what this instance committed is served here: at once,
+ * later, or 503 after 5 s.  With the database away own writes are not waited for. */
 void api_call_when_served(struct fp_api_call *c, uint64_t revision, fp_api_handler then);
 void api_call_wake(struct fp_api *api);
 

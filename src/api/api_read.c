@@ -85,10 +85,10 @@ static void get_now(struct fp_api_call *c)
         api_respond(c, 200, &h, e.rest);
 }
 
-/* The least revision to answer from: our own writes, and what the client asks for. */
+/* The least revision to answer from: what the client asks for, besides our own writes. */
 static void when_fresh(struct fp_api_call *c, fp_api_handler then)
 {
-    uint64_t wanted = 0, ours = atomic_load(&c->api->o.page->committed_revision);
+    uint64_t wanted = 0;
     struct fp_str header = fp_http_header(c->r, "flowplane-revision");
     if (header.data && !fp_str_to_u64(fp_str_trim(header), &wanted)) {
         fp_problem_add_parameter(c->problems, "Flowplane-Revision", FP_P_INVALID_TYPE,
@@ -96,7 +96,7 @@ static void when_fresh(struct fp_api_call *c, fp_api_handler then)
         api_fail_problems(c);
         return;
     }
-    api_call_when_served(c, wanted > ours ? wanted : ours, then);
+    api_call_when_served(c, wanted, then);
 }
 
 void api_list(struct fp_api_call *c)

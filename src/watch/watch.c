@@ -87,7 +87,9 @@ static void use_cache(struct fp_timer *t)
     struct fp_watch *w = t->arg;
     struct fp_snap_meta meta;
     int fd;
-    if (w->loaded || !w->o.state_dir || watch_cache_load(w->o.state_dir, &fd, &meta) < 0)
+    /* what this instance has published since its start is newer than any file */
+    if (w->loaded || !w->o.state_dir || atomic_load(&w->o.page->published_revision) ||
+        watch_cache_load(w->o.state_dir, &fd, &meta) < 0)
         return;
     w->generation = meta.generation;
     fp_log_warn(FP_LOG_SNAPSHOT, "no database yet: serving revision %llu from the cache in %s",
@@ -175,6 +177,10 @@ static void on_behind(uint64_t revision, void *arg)
 static void on_state(bool up, bool listen, void *arg)
 {
     struct fp_watch *w = arg;
+    if (up)
+        atomic_store(&w->o.page->database_lost_ms, 0);
+    else if (!atomic_load(&w->o.page->database_lost_ms))
+        atomic_store(&w->o.page->database_lost_ms, fp_clock_mono_ms());
     atomic_store(&w->o.page->database_up, up);
     atomic_store(&w->o.page->listen_up, listen);
 }
@@ -198,6 +204,7 @@ struct fp_watch *fp_watch_new(struct fp_loop *loop, const struct fp_watch_option
     w->cache_use = (struct fp_timer){.cb = use_cache, .arg = w};
     w->cache_save = (struct fp_timer){.cb = save_cache, .arg = w};
     fp_timer_start(loop, &w->cache_use, CACHE_USE_AFTER_MS);
+    on_state(false, false, w); /* also when a watcher before us had left another word */
     w->follow = fp_follow_new(loop, &o->follow, &h);
     return w;
 }
