@@ -7,6 +7,7 @@
         s.ack(r)
         s.expect_nothing()
 """
+import os
 import queue
 import threading
 import time
@@ -15,6 +16,7 @@ import warnings
 import fp_tap as tap
 import fp_util as util
 
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")  # its fork handlers abort where a test starts psql
 grpc = util.need_module("grpc", "grpcio")
 util.need_module("envoy.service.discovery.v3.ads_pb2", "xds-protos")
 from envoy.config.cluster.v3 import cluster_pb2  # noqa: E402
