@@ -8,7 +8,6 @@
 
 #define DEPTH_MAX  200 /* RE2 itself stops at 1000; nobody writes this by hand */
 #define REPEAT_MAX 1000
-#define NAMES_MAX  32
 
 struct part {        /* of an expression */
     unsigned repeat; /* how often counting repeats its innermost part */
@@ -18,8 +17,6 @@ struct parse {
     const char *p, *end;
     const char *why;
     unsigned depth, groups;
-    struct fp_str names[NAMES_MAX];
-    unsigned names_n;
 };
 
 static bool fail(struct parse *s, const char *why)
@@ -112,7 +109,7 @@ static bool char_escape(struct parse *s, unsigned *value)
         *value = (unsigned)(c - '0');
         for (int i = 0; i < 2 && is_octal(s); i++)
             *value = *value * 8 + (unsigned)(*s->p++ - '0');
-        return true;
+        return *value <= 0xFF ? true : fail(s, "invalid escape sequence");
     }
     if (c == '8' || c == '9' || c == 'k' || c == 'g')
         return fail(s, "back-references are not supported");
@@ -217,13 +214,8 @@ static bool group_name(struct parse *s)
         return fail(s, "invalid named group");
     struct fp_str name = fp_str_n(s->p, (size_t)(close - s->p));
     for (size_t i = 0; i < name.len; i++)
-        if (!is_word(name.data[i]) && (unsigned char)name.data[i] < 0x80)
+        if (!is_word(name.data[i]))
             return fail(s, "invalid named group");
-    for (unsigned i = 0; i < s->names_n; i++)
-        if (fp_str_eq(s->names[i], name))
-            return fail(s, "two groups with one name");
-    if (s->names_n < NAMES_MAX)
-        s->names[s->names_n++] = name;
     s->groups++;
     s->p = close + 1;
     return true;
@@ -249,8 +241,6 @@ static bool group_head(struct parse *s, bool *alone)
             flag = false;
         } else if ((*s->p == ':' || *s->p == ')') && (flag || !minus)) {
             *alone = *s->p == ')';
-            if (*alone && !flag)
-                return fail(s, "missing argument to (?");
             s->p++;
             return true;
         } else {

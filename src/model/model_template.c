@@ -24,9 +24,10 @@ static bool is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
+/* Inside a literal, where a star is a character like others. */
 static bool is_literal(char c)
 {
-    return is_alpha(c) || is_digit(c) || (c && strchr("-._~%!$&'()+,;:@", c));
+    return is_alpha(c) || is_digit(c) || (c && strchr("-._~%!$&'()+,;:@=*", c));
 }
 
 static bool is_name(struct fp_str s)
@@ -99,31 +100,43 @@ static const char *variable(struct template *t, struct fp_str *s)
     return pattern.data ? variable_pattern(t, pattern) : NULL;
 }
 
+/* One segment up to its slash: [literal] [glob or variable] [literal]; a glob only begins it. */
+static const char *segment(struct template *t, struct fp_str *s)
+{
+    bool begins = true, taken = false;
+    if (s->data[0] == '/')
+        return "empty segment";
+    while (s->len && s->data[0] != '/') {
+        const char *why = NULL;
+        if (begins && s->data[0] == '*') {
+            why = glob(t, s);
+            taken = true;
+        } else if (s->data[0] == '{') {
+            why = taken ? "two variables or stars in one segment" : variable(t, s);
+            taken = true;
+        } else if (is_literal(s->data[0])) {
+            skip_literal(s);
+        } else {
+            why = "bad character";
+        }
+        if (why)
+            return why;
+        begins = false;
+    }
+    return NULL;
+}
+
 static const char *parse(struct template *t, struct fp_str s)
 {
     if (s.len == 0 || s.data[0] != '/')
         return "must start with /";
     s = fp_str_n(s.data + 1, s.len - 1);
     while (s.len) {
-        const char *why = NULL;
-        if (s.data[0] == '*') {
-            why = glob(t, &s);
-        } else if (s.data[0] == '{') {
-            why = variable(t, &s);
-        } else if (is_literal(s.data[0])) {
-            skip_literal(&s);
-        } else if (s.data[0] == '/') {
-            return "empty segment";
-        } else {
-            return "bad character";
-        }
+        const char *why = segment(t, &s);
         if (why)
             return why;
-        if (s.len && s.data[0] == '/') {
+        if (s.len) /* the slash */
             s = fp_str_n(s.data + 1, s.len - 1);
-        } else if (s.len && (s.data[0] == '*' || s.data[0] == '{')) {
-            return "a variable or star begins a segment";
-        }
     }
     return NULL;
 }
@@ -144,6 +157,8 @@ const char *fp_model_template_rewrite_check(struct fp_arena *a, struct fp_str re
     if (s.len == 0 || s.data[0] != '/')
         return "must start with /";
     while (s.len) {
+        if (fp_str_starts(s, FP_STR("//")))
+            return "empty segment";
         if (s.data[0] != '{') {
             if (!is_literal(s.data[0]) && s.data[0] != '/')
                 return "bad character";
