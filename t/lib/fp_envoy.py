@@ -76,8 +76,8 @@ class Envoy:
         """Waits until the admin port answers: Envoy is LIVE only when its first configuration came."""
         path = self.dir / "bootstrap.json"
         path.write_text(json.dumps(self.bootstrap, indent=1))
-        self.process = util.spawn([self.program, "-c", path, "--use-dynamic-base-id", "--concurrency", "1",
-                                   "-l", self.log_level, "--drain-time-s", "1", "--parent-shutdown-time-s", "2"],
+        self.process = util.spawn([self.program, "-c", path, "--disable-hot-restart", "--concurrency", "1",
+                                   "-l", self.log_level, "--drain-time-s", "1"],
                                   self.log_path)
         if wait:
             util.wait_until(self._answers, 30, "Envoy's admin port answers")
