@@ -61,18 +61,12 @@ def request(method, url):
     return r.status, r.read().decode()
 
 
-def shm():
-    return set(os.listdir("/dev/shm"))
-
-
 with tap.run():
     ENV["FP_ENVOY"] = fp_envoy.program()
     for name in ("curl", "make", "cc"):
         util.find_program(name)
     if shutil.which("dpkg-query") is None and not util.ROOT:
         tap.skip_all("not a Debian")
-    before = shm()
-
     q = Quickstart(1)
     tap.like(q.log(), r"\$ curl http://127\.0\.0\.1:\d+/\nHello from behind Envoy\.", "a request goes through Envoy")
     token, api, envoy = q.find(r"token +(fp_pat_\S+)"), q.find(r"REST API +(http\S+)"), q.find(r"Envoy +(http\S+)")
@@ -83,12 +77,13 @@ with tap.run():
     tap.is_(r.returncode, 0, "the printed commands run")
     tap.like(r.stdout, r'"name":"hello"', "and show the cluster")
     wait_until(lambda: request("GET", envoy)[1] == "changed by one PUT\n", 10, "the change is in Envoy")
+    shm = util.shared_memory(q.seen)
     tap.is_(q.interrupt(), 0, "Ctrl-C: exit status 0")
     tap.like(q.log(), "Stopped", "it says so")
     wait_until(lambda: not q.left(), 10, "processes gone")
     tap.is_(q.left(), [], "no process is left")
     tap.is_([str(p) for p in RUN.rglob("*") if p.is_socket()], [], "no socket is left")
-    tap.is_(shm() - before, set(), "no shared memory is left")
+    tap.is_(shm & set(os.listdir("/dev/shm")), set(), "no shared memory is left")
     for url in (api, envoy):
         tap.ok(not util.port_open(int(re.search(r":(\d+)/", url).group(1))), f"{url} is closed")
 

@@ -2,7 +2,6 @@
 import http.client
 import http.server
 import json
-import os
 import pathlib
 import re
 import sys
@@ -199,8 +198,7 @@ class Envoy:
                and not any(p.search(line) for p in self._allowed)]
         tap.ok(not bad, f"{self.dir.name}: no critical line", "\n".join(bad[:10]))
         if tap._failed:
-            tap.diag(f"last lines of {self.log_path}:")
-            tap.diag("\n".join(self.log().splitlines()[-int(os.environ.get('FP_LOG_LINES', '15')):]))
+            tap.diag(util.log_tail(self.log_path))
 
 
 class Backend:

@@ -299,8 +299,7 @@ class Flowplane:
         still = [p for p in (self.api_port, self.xds_port) if util.port_open(p)]
         tap.is_(still, [], f"{self.dir.name}: its ports are closed")
         if tap._failed:
-            tap.diag(f"last lines of {self.log_path}:")
-            tap.diag("\n".join(self.log().splitlines()[-int(os.environ.get('FP_LOG_LINES', '15')):]))
+            tap.diag(util.log_tail(self.log_path))
 
     def _left(self):
         return [p for p, start in self._seen.items() if util.same_alive(p, start)]

@@ -217,6 +217,25 @@ def pss_kib(pid):
     return 0
 
 
+def log_tail(path, lines=10, width=300):
+    """For diag() when a test failed; FP_LOG_LINES=200 for more."""
+    lines = int(os.environ.get("FP_LOG_LINES", lines))
+    text = pathlib.Path(path).read_text(errors="replace").splitlines()[-lines:]
+    return "\n".join([f"last lines of {path}:", *(line if len(line) <= width else line[:width] + "…" for line in text)])
+
+
+def shared_memory(pids):
+    """Names in /dev/shm that these processes have mapped."""
+    found = set()
+    for pid in pids:
+        try:
+            maps = pathlib.Path("/proc", str(pid), "maps").read_text()
+        except OSError:
+            continue
+        found |= {line.split("/dev/shm/")[1].split(" ")[0] for line in maps.splitlines() if "/dev/shm/" in line}
+    return found
+
+
 def find_program(name, variable=None, folders=()):
     """A peer's program, by environment, PATH or usual place; without it the test is skipped (fails in CI)."""
     wanted = variable and os.environ.get(variable)
