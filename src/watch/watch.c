@@ -23,6 +23,7 @@ struct fp_watch {
     struct fp_arena *arena;        /* of the load under way */
     uint64_t generation;
     uint64_t last_load_ms, window_ms; /* debounce */
+    unsigned news_n;                  /* changes told since the last load began */
     struct fp_timer debounce, cache_use, cache_save;
     int segment_fd; /* the newest one published, kept for the cache; -1 = none */
 };
@@ -141,14 +142,16 @@ static void load_now(struct fp_timer *t)
 {
     struct fp_watch *w = t->arg;
     uint64_t ms = fp_loop_now_ms(w->loop);
-    /* changes on the heels of the last load widen the window, a quiet while closes it */
-    bool busy = w->window_ms && ms < w->last_load_ms + 2 * w->window_ms;
     uint64_t wider =
         w->window_ms * 2 < w->o.debounce_max_ms ? w->window_ms * 2 : w->o.debounce_max_ms;
-    w->window_ms = busy ? wider : w->o.debounce_min_ms;
+    /* a window that gathered several changes is followed by a wider one, one that gathered a
+     * single change (a pipeline that waits for each) is not, a quiet while closes it */
+    bool quiet = !w->window_ms || ms >= w->last_load_ms + 2 * w->window_ms;
+    w->window_ms = quiet ? w->o.debounce_min_ms : w->news_n > 1 ? wider : w->window_ms;
     w->last_load_ms = ms;
     w->loading = true;
     w->behind = false;
+    w->news_n = 0;
     fp_follow_load(w->follow, w->loaded ? &w->now : NULL, on_row, on_done, w);
 }
 
@@ -168,6 +171,7 @@ static void on_behind(uint64_t revision, void *arg)
 {
     struct fp_watch *w = arg;
     fp_page_raise(&w->o.page->database_revision, revision);
+    w->news_n++;
     if (w->loading)
         w->behind = true;
     else

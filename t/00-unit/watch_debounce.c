@@ -166,6 +166,22 @@ static void debounce(struct fp_loop *loop)
     fp_loop_fake_advance(loop, 10);
     is_int(follow.loads, before + 2, "and are one load");
     finish(true, false, 12);
+    fp_loop_fake_advance(loop, 5000);
+    before = follow.loads;
+    for (uint64_t t = 0; t < 66; t += 6) { /* a pipeline that waits for each of its changes */
+        behind(20 + t);
+        fp_loop_fake_advance(loop, 4); /* the rest of the window, at most */
+        if (follow.loads > before) {
+            before = follow.loads;
+            finish(true, false, 20 + t);
+        } else {
+            fp_loop_fake_advance(loop, 6);
+            is_int(follow.loads, before + 1, "single changes never widen the window");
+            before = follow.loads;
+            finish(true, false, 20 + t);
+        }
+    }
+    fp_loop_fake_advance(loop, 5000);
     before = follow.loads;
     for (uint64_t t = 0; t < 2000; t += 5) { /* a change every 5 ms for two seconds */
         behind(100 + t);
