@@ -9,10 +9,12 @@
 #include "grpc/grpc_server.h"
 
 #define PREFIX_BYTES      5
+#define PARTIAL_MESSAGES  64   /* times the limit of one: what incomplete ones may hold in sum */
 #define STATUS_TEXT_BYTES 1024 /* of grpc-message before encoding: it ends up in a header */
 
 struct fp_grpc_server {
     size_t max_request_bytes;
+    size_t partial_bytes;    /* of incomplete messages, all calls together */
     struct fp_map methods;   /* path → const struct fp_grpc_method */
     struct fp_str *services; /* in the order of their first method */
     size_t services_n;
@@ -52,6 +54,12 @@ static size_t percent_encode(char *out, const char *s)
     return (size_t)(to - out);
 }
 
+static void drop_partial(struct fp_grpc_call *c)
+{
+    c->server->partial_bytes -= c->message.len;
+    fp_buf_fini(&c->message);
+}
+
 static void end(struct fp_grpc_call *c, enum fp_grpc_status status, const char *message,
                 bool trailers_only)
 {
@@ -59,7 +67,7 @@ static void end(struct fp_grpc_call *c, enum fp_grpc_status status, const char *
     struct fp_http_header h[4];
     size_t n = 0;
     c->finished = true;
-    fp_buf_fini(&c->message);
+    drop_partial(c);
     snprintf(code, sizeof code, "%d", (int)status);
     if (trailers_only)
         h[n++] = (struct fp_http_header){FP_STR("content-type"), FP_STR("application/grpc")};
@@ -151,6 +159,17 @@ static struct fp_str skip(struct fp_str s, size_t n)
     return fp_str_n(s.data + n, s.len - n);
 }
 
+static void keep_partial(struct fp_grpc_call *c, struct fp_str bytes)
+{
+    struct fp_grpc_server *s = c->server;
+    if (s->partial_bytes + bytes.len > s->max_request_bytes * PARTIAL_MESSAGES) {
+        fp_grpc_call_finish(c, FP_GRPC_RESOURCE_EXHAUSTED, "too many incomplete messages");
+        return;
+    }
+    fp_buf_append_str(&c->message, bytes);
+    s->partial_bytes += bytes.len;
+}
+
 /* T-7: a message may span frames, a frame may hold many. */
 static void on_data(struct fp_http_stream *st, struct fp_str bytes, void *arg)
 {
@@ -166,7 +185,7 @@ static void on_data(struct fp_http_stream *st, struct fp_str bytes, void *arg)
             return;
         size_t missing = c->need - c->message.len;
         if (bytes.len < missing) {
-            fp_buf_append_str(&c->message, bytes);
+            keep_partial(c, bytes);
             return;
         }
         struct fp_buf whole = c->message;
@@ -175,6 +194,7 @@ static void on_data(struct fp_http_stream *st, struct fp_str bytes, void *arg)
             fp_buf_append_str(&whole, message);
             message = fp_buf_str(&whole);
         }
+        c->server->partial_bytes -= c->message.len;
         c->message = (struct fp_buf){0};
         c->prefix_n = 0;
         bytes = skip(bytes, missing);
@@ -218,7 +238,7 @@ static void on_close(struct fp_http_stream *st, void *arg)
     c->finished = true;
     if (c->method)
         c->method->on_close(c, c->user);
-    fp_buf_fini(&c->message);
+    drop_partial(c);
     fp_mem_free(c);
 }
 

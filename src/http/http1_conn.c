@@ -209,11 +209,8 @@ static void run_body(struct fp_http_conn *c, struct http1 *s, struct fp_str *in)
         struct fp_str piece;
         switch (fp_http1_body_feed(&s->body, in, &piece)) {
         case FP_HTTP1_BODY_DATA:
-            if (piece.len > ex->body_limit - ex->body.len) {
-                fp_http_exchange_too_large(ex);
+            if (!fp_http_exchange_append(ex, piece))
                 return;
-            }
-            fp_buf_append_str(&ex->body, piece);
             break;
         case FP_HTTP1_BODY_DONE:
             body_done(c, s);
@@ -275,7 +272,6 @@ static void run(struct fp_http_conn *c)
         return;
     if (!c->in.len)
         fp_buf_fini(&c->in);
-    c->paused = c->in.len > PIPELINE_BYTES && (s->state == WAIT || (s->ex && s->ex->working));
     if (c->eof && s->state == HEAD)
         fp_http_conn_finish(c, FP_HTTP_CLOSE_PEER, false);
 }
@@ -363,6 +359,11 @@ static void h1_on_deadline(struct fp_http_conn *c, enum fp_http_deadline which)
     }
 }
 
+static bool h1_crowded(struct fp_http_conn *c)
+{
+    return c->in.len > PIPELINE_BYTES; /* a handler works; what follows can wait */
+}
+
 static void h1_drain(struct fp_http_conn *c)
 {
     struct http1 *s = c->session;
@@ -391,6 +392,7 @@ const struct fp_http_proto fp_http1_proto = {
     .on_written = h1_on_written,
     .respond = h1_respond,
     .on_deadline = h1_on_deadline,
+    .crowded = h1_crowded,
     .drain = h1_drain,
     .close = h1_close,
 };

@@ -8,6 +8,7 @@
 /* Clients may reset streams, a flood of resets is an attack (CVE-2023-44487): burst, per second. */
 #define RESET_BURST 1000
 #define RESET_RATE  100
+#define FRAMES_MAX  1000 /* of ours waiting to be sent; then the peer has to read first */
 
 struct fp_http2_shared {
     nghttp2_session_callbacks *callbacks;
@@ -200,6 +201,21 @@ static void submit_settings(struct fp_http_conn *c, struct fp_http2 *h)
     FP_ASSERT(nghttp2_submit_settings(h->ng, NGHTTP2_FLAG_NONE, iv, n) == 0);
 }
 
+/* The first GOAWAY lets streams in flight arrive; the second, a round trip later, is exact (T-15).
+ */
+static void start_drain(struct fp_http_conn *c, enum fp_http_close_reason why)
+{
+    static const uint8_t opaque[8] = {1};
+    struct fp_http2 *h = c->session;
+    if (h->draining)
+        return;
+    h->draining = true;
+    h->end = why;
+    nghttp2_submit_shutdown_notice(h->ng);
+    nghttp2_submit_ping(h->ng, NGHTTP2_FLAG_NONE, opaque);
+    fp_http_conn_deadline(c, FP_HTTP_DL_GOAWAY, FP_HTTP2_GOAWAY_MS);
+}
+
 static void h2_open(struct fp_http_conn *c)
 {
     struct fp_http_server *s = c->server;
@@ -215,6 +231,8 @@ static void h2_open(struct fp_http_conn *c)
     submit_settings(c, h);
     fp_http_conn_deadline(c, FP_HTTP_DL_PING, s->limits.keepalive_time_ms);
     fp_http_conn_deadline(c, FP_HTTP_DL_IDLE, s->limits.idle_timeout_ms);
+    if (c->draining) /* it was still shaking hands when the drain began */
+        start_drain(c, FP_HTTP_CLOSE_DRAIN);
 }
 
 static void h2_on_bytes(struct fp_http_conn *c, struct fp_str in)
@@ -287,21 +305,6 @@ static void h2_on_written(struct fp_http_conn *c)
 }
 
 /* ---- deadlines and drain ---- */
-
-/* The first GOAWAY lets streams in flight arrive; the second, a round trip later, is exact (T-15).
- */
-static void start_drain(struct fp_http_conn *c, enum fp_http_close_reason why)
-{
-    static const uint8_t opaque[8] = {1};
-    struct fp_http2 *h = c->session;
-    if (h->draining)
-        return;
-    h->draining = true;
-    h->end = why;
-    nghttp2_submit_shutdown_notice(h->ng);
-    nghttp2_submit_ping(h->ng, NGHTTP2_FLAG_NONE, opaque);
-    fp_http_conn_deadline(c, FP_HTTP_DL_GOAWAY, FP_HTTP2_GOAWAY_MS);
-}
 
 static void end_now(struct fp_http_conn *c, enum fp_http_close_reason why)
 {
@@ -426,6 +429,12 @@ static void h2_on_deadline(struct fp_http_conn *c, enum fp_http_deadline which)
     }
 }
 
+static bool h2_crowded(struct fp_http_conn *c)
+{
+    struct fp_http2 *h = c->session;
+    return nghttp2_session_get_outbound_queue_size(h->ng) > FRAMES_MAX;
+}
+
 static void h2_drain(struct fp_http_conn *c)
 {
     struct fp_http2 *h = c->session;
@@ -457,6 +466,7 @@ const struct fp_http_proto fp_http2_proto = {
     .on_written = h2_on_written,
     .respond = fp_http2_stream_respond,
     .on_deadline = h2_on_deadline,
+    .crowded = h2_crowded,
     .drain = h2_drain,
     .close = h2_close,
 };

@@ -252,10 +252,7 @@ void fp_http2_stream_data(struct fp_http_stream *st, struct fp_str bytes)
     }
     if (!ex || ex->working)
         return; /* answered already, or about to be: of no use */
-    if (bytes.len > ex->body_limit - ex->body.len)
-        fp_http_exchange_too_large(ex);
-    else
-        fp_buf_append_str(&ex->body, bytes);
+    fp_http_exchange_append(ex, bytes);
 }
 
 void fp_http2_stream_half_close(struct fp_http_stream *st)

@@ -75,12 +75,17 @@ void fp_http_conn_finish(struct fp_http_conn *c, enum fp_http_close_reason reaso
 
 /* ---- writing ---- */
 
+static bool crowded(struct fp_http_conn *c)
+{
+    return c->proto && !c->closing && c->proto->crowded(c);
+}
+
 void fp_http_conn_watch(struct fp_http_conn *c)
 {
-    unsigned want = c->paused || c->eof ? 0 : FP_IO_READ;
+    unsigned want = c->eof || crowded(c) ? 0 : FP_IO_READ;
     if (c->handshaking)
         want = fp_tls_conn_wants(c->tls);
-    else if (c->blocked || c->again || c->read_again)
+    else if (c->blocked || c->again || (c->read_again && want))
         want |= FP_IO_WRITE;
     if (want != c->io.events)
         fp_io_watch(c->server->loop, &c->io, want);
@@ -117,7 +122,6 @@ static void written(struct fp_http_conn *c)
             fp_tls_conn_shutdown(c->tls);
         shutdown(c->io.fd, SHUT_WR);
         c->lingering = true;
-        c->paused = false;
         fp_http_conn_deadline(c, FP_HTTP_DL_LINGER, FP_HTTP_LINGER_MS);
     }
     fp_http_conn_watch(c);
@@ -299,7 +303,11 @@ static void read_all(struct fp_http_conn *c)
 {
     size_t total = 0;
     c->read_again = false;
-    while (!c->closed && !c->paused && !c->eof && total < FP_HTTP_TURN_BYTES) {
+    while (!c->closed && !c->eof && total < FP_HTTP_TURN_BYTES) {
+        if (crowded(c)) {
+            c->read_again = c->tls != NULL;
+            return;
+        }
         ssize_t n = read_some(c);
         if (n == -EAGAIN)
             return;
@@ -392,7 +400,7 @@ static void on_io(struct fp_io *io, unsigned events)
         return;
     if (events & (FP_IO_READ | FP_IO_ERROR) || c->read_again)
         read_all(c);
-    if ((events & FP_IO_ERROR) && !c->closed && (c->paused || c->eof))
+    if ((events & FP_IO_ERROR) && !c->closed && (!(c->io.events & FP_IO_READ) || c->eof))
         fp_http_conn_close(c, FP_HTTP_CLOSE_RESET); /* both directions are gone */
     fp_http_conn_flush(c);
 }

@@ -16,9 +16,10 @@
 #define FP_HTTP_TURN_BYTES                                                                         \
     (1u << 20) /* per connection and direction, then others get their turn                         \
                 */
-#define FP_HTTP_LINGER_MS 2000
-#define FP_HTTP_GZIP_MIN  1024
-#define FP_HTTP_FORCE_MS  5000 /* after streams were told to end (T-15): then they are cut */
+#define FP_HTTP_LINGER_MS  2000
+#define FP_HTTP_BODIES_MAX ((size_t)512 << 20) /* request bodies in memory, all together: 503 */
+#define FP_HTTP_GZIP_MIN   1024
+#define FP_HTTP_FORCE_MS   5000 /* after streams were told to end (T-15): then they are cut */
 
 /* ---- output ---- */
 
@@ -94,6 +95,7 @@ struct fp_http_proto {
     void (*on_written)(struct fp_http_conn *c); /* the kernel has all that was produced */
     void (*respond)(struct fp_http_exchange *ex, struct fp_http_answer *a); /* takes a->body */
     void (*on_deadline)(struct fp_http_conn *c, enum fp_http_deadline which);
+    bool (*crowded)(struct fp_http_conn *c); /* answers pile up: read no more for now */
     void (*drain)(struct fp_http_conn *c);
     void (*close)(struct fp_http_conn *c); /* frees c->session, aborts and closes all in it */
 };
@@ -118,7 +120,6 @@ struct fp_http_conn {
     bool closed;      /* only the memory is left, until the end of the turn */
     bool handshaking; /* TLS */
     bool eof;         /* the peer has sent all it will */
-    bool paused;      /* enough is buffered: do not read */
     bool closing;     /* close (or linger) once everything is written */
     bool linger;      /* the peer may still be sending: read on, so that it sees the answer */
     bool lingering;
@@ -156,6 +157,7 @@ struct fp_http_server {
     struct fp_list listeners, conns, dead;
     struct fp_list streams; /* those that were not told to end */
     size_t conns_n, streams_n;
+    size_t bodies_bytes; /* of all exchanges */
     uint64_t closed[FP_HTTP_CLOSE_N];
     struct fp_task reap;
     struct fp_timer accept_timer; /* running: no listener is watched */
@@ -182,6 +184,7 @@ void fp_http2_shared_free(struct fp_http2_shared **h);
 
 struct fp_http_exchange {
     struct fp_http_request r;
+    struct fp_http_server *server;
     struct fp_http_conn *conn;     /* NULL: the peer is gone, the handler does not know */
     struct fp_http_stream *stream; /* HTTP/2 */
     struct fp_buf body;
@@ -196,6 +199,8 @@ void fp_http_exchange_abort(struct fp_http_exchange *ex);
 void fp_http_exchange_target(struct fp_http_exchange *ex, struct fp_str target);
 void fp_http_exchange_headers(struct fp_http_exchange *ex, struct fp_http_verdict *v);
 void fp_http_exchange_too_large(struct fp_http_exchange *ex);
+/* A piece of the body.  False: too much, of this body or of all; the answer has been given. */
+bool fp_http_exchange_append(struct fp_http_exchange *ex, struct fp_str piece);
 void fp_http_exchange_complete(struct fp_http_exchange *ex); /* the body is whole */
 /* The body of an answer to something that never became a request. */
 struct fp_http_chunk *fp_http_bad_body(struct fp_http_server *s, int status, const char *message,

@@ -9,6 +9,7 @@ struct fp_http_exchange *fp_http_exchange_new(struct fp_http_conn *c, int versio
     struct fp_arena *a = fp_arena_new(NULL);
     struct fp_http_exchange *ex = FP_ARENA_NEW(a, struct fp_http_exchange);
     ex->conn = c;
+    ex->server = c->server;
     ex->r.arena = a;
     ex->r.peer = c->peer;
     ex->r.tls = c->tls != NULL;
@@ -20,6 +21,7 @@ struct fp_http_exchange *fp_http_exchange_new(struct fp_http_conn *c, int versio
 void fp_http_exchange_free(struct fp_http_exchange *ex)
 {
     struct fp_arena *a = ex->r.arena;
+    ex->server->bodies_bytes -= ex->body.len;
     fp_buf_fini(&ex->body);
     fp_arena_free(&a);
 }
@@ -62,6 +64,26 @@ void fp_http_exchange_too_large(struct fp_http_exchange *ex)
     }
     struct fp_http_response resp = {.status = 413};
     fp_http_respond(&ex->r, &resp);
+}
+
+bool fp_http_exchange_append(struct fp_http_exchange *ex, struct fp_str piece)
+{
+    struct fp_http_server *s = ex->server;
+    if (piece.len > ex->body_limit - ex->body.len) {
+        fp_http_exchange_too_large(ex);
+        return false;
+    }
+    if (piece.len > FP_HTTP_BODIES_MAX - s->bodies_bytes) {
+        static const struct fp_http_header retry = {{"retry-after", 11}, {"1", 1}};
+        struct fp_http_response resp = {.status = 503, .headers = &retry, .headers_n = 1};
+        if (ex->r.on_abort) /* its handler will not see this request again */
+            ex->r.on_abort(&ex->r);
+        fp_http_respond(&ex->r, &resp);
+        return false;
+    }
+    fp_buf_append_str(&ex->body, piece);
+    s->bodies_bytes += piece.len;
+    return true;
 }
 
 void fp_http_exchange_complete(struct fp_http_exchange *ex)

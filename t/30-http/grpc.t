@@ -79,6 +79,23 @@ with tap.run():
     tap.ok(e.stats()["heap"] < heap + 65536, "T-8: nothing was buffered for it")
     c.raw.close()
 
+    # incomplete messages have a bound in sum
+    few = Echo(max_message=10000)
+    d = Client(few, grpc=True)
+    calls = [d.call("Echo") for _ in range(70)]
+    for i, st in enumerate(calls):
+        while d.h.local_flow_control_window(st) < 10000:
+            d.pump()
+        d.h.send_data(st, b"\0\0\0\x27\x10" + b"x" * 9995)
+        d.flush()
+    tap.is_(d.status(calls[-1])[:2], (8, "too many incomplete messages"), "incomplete messages above 64 limits in sum: RESOURCE_EXHAUSTED")
+    d.h.send_data(calls[0], b"x" * 5)
+    d.flush()
+    d.wait(ev.DataReceived, calls[0])
+    tap.ok(True, "the others can still be completed")
+    d.raw.close()
+    few.stop()
+
     # shared chunks: head, chunk and tail arrive as one message
     c = Client(e, grpc=True)
     st = c.call("Flood", b"50 100000", end=True)

@@ -80,6 +80,16 @@ with tap.run():
     except (OSError, h2.exceptions.ProtocolError):
         pass
     tap.ok(c.all(ev.ConnectionTerminated), "rapid reset is cut off with GOAWAY (CVE-2023-44487)")
+    c = Client(e)
+    c.settings()
+    c.raw.sock.settimeout(1)
+    try:
+        for i in range(1, 400000, 2):
+            c.raw.send(b"\0\0\x06\x01\x04" + i.to_bytes(4, "big") + b"\x83\x84\x86\x41\x01a")
+    except OSError:
+        pass
+    tap.ok(e.stats()["heap"] < 8 << 20, "a flood of streams above the limit, whose resets nobody reads, costs no memory", e.stats()["heap"])
+    c.raw.close()
     c, refused = Client(e), False
     c.raw.sock.settimeout(2)
     try:
