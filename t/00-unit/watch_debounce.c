@@ -183,13 +183,13 @@ static void debounce(struct fp_loop *loop)
     }
     fp_loop_fake_advance(loop, 5000);
     before = follow.loads;
-    for (uint64_t t = 0; t < 2000; t += 5) { /* a change every 5 ms for two seconds */
+    for (uint64_t t = 0; t < 2000; t += 2) { /* a change every 2 ms for two seconds */
         behind(100 + t);
         if (follow.loads > before) {
             before = follow.loads;
             finish(true, false, 100 + t);
         }
-        fp_loop_fake_advance(loop, 5);
+        fp_loop_fake_advance(loop, 2);
     }
     ok(follow.loads < 30, "L-3: two seconds of changes are %d loads", follow.loads);
     before = follow.loads;
