@@ -67,7 +67,7 @@ def never_reads():
             x.publish()
             good.ack(good.expect("cluster"))
         grown = util.pss_kib(x.process.pid) - before
-        tap.ok(grown < 4096 * util.SLOW, f"L-1, L-2: 40 changes of 20 kB for 50 that do not read cost {grown} KiB")
+        tap.ok(util.SANITIZED or grown < 4096, f"L-1, L-2: 40 changes of 20 kB for 50 that do not read cost {grown} KiB")
         start = time.monotonic()
         data = [s.until_closed(20 * util.SLOW) for s in slow]
         tap.is_(set(data), {0}, "no window, no DATA")
@@ -138,7 +138,7 @@ def flat(x):
     before = util.pss_kib(x.process.pid)
     come_and_go(x, 500)
     grown = util.pss_kib(x.process.pid) - before
-    tap.ok(grown < 256 * util.SLOW, f"T-10: 500 streams come and go, {grown} KiB")
+    tap.ok(util.SANITIZED or grown < 256, f"T-10: 500 streams come and go, {grown} KiB")
 
 
 with tap.run():
