@@ -38,68 +38,34 @@ enum {
     C_N
 };
 
-#define COLUMNS(kind, name, service)                                                               \
-    "SELECT '" kind "', t.id::text, " name ", t.team, t.source, t.form, t.configuration::text,\n"  \
-    "  " service                                                                                   \
-    ", t.version, t.created_at, t.updated_at, t.encoded, t.encoder_version, f.refs,\n"             \
-    "  NULL::bytea, NULL, NULL::text[], NULL::timestamptz, NULL::uuid, NULL::uuid\n"
-#define TOKEN_COLUMNS(name)                                                                        \
-    "SELECT 'token', t.token_id::text, " name ", NULL, NULL, NULL, NULL, t.name, t.version,\n"     \
-    "  t.created_at, t.updated_at, NULL::bytea, NULL::int, NULL::text[], t.secret_hash, "          \
-    "t.status,\n"                                                                                  \
-    "  t.scopes, t.expires_at, NULL::uuid, NULL::uuid\n"
-#define HEAD_COLUMNS(status)                                                                       \
-    "SELECT ''::text, ''::text, ''::text, NULL::text, NULL::text, NULL::text, NULL::text,\n"       \
-    "  NULL::text, h.revision, h.updated_at, h.updated_at, NULL::bytea, NULL::int, "               \
-    "NULL::text[],\n"                                                                              \
-    "  NULL::bytea, " status ", NULL::text[], NULL::timestamptz, h.epoch, h.commit_id FROM h\n"
-#define REFS                                                                                       \
-    "array_agg(target_kind || ' ' || target_name ORDER BY target_kind, target_name) AS refs"
+#define ROWS(kind, table, where, service)                                                          \
+    "UNION ALL SELECT '" kind "', t.id::text, t.name, t.team, t.source, t.form,\n"                 \
+    "  t.configuration::text, " service ", t.version, t.created_at, t.updated_at, t.encoded,\n"    \
+    "  t.encoder_version, f.refs, NULL, NULL, NULL, NULL, NULL, NULL\n"                            \
+    "FROM " table " t LEFT JOIN (SELECT name, array_agg(target_kind || ' ' || target_name\n"       \
+    "  ORDER BY target_kind, target_name) AS refs FROM resource_refs\n"                            \
+    "  WHERE kind = '" kind "' GROUP BY name) f ON f.name = t.name" where "\n"
 
-/* Everything: references by one pass and a hash join. */
-#define ALL(kind, table, where, service)                                                           \
-    "UNION ALL " COLUMNS(kind, "t.name", service) "FROM " table " t LEFT JOIN (SELECT name, " REFS \
-                                                  " FROM resource_refs\n  WHERE kind = '" kind     \
-                                                  "' GROUP BY name) f ON f.name = t.name" where    \
-                                                  "\n"
-/* What changed: names from the change rows; a row that is gone has no id. */
-#define SOME(kind, table, where, service)                                                          \
-    "UNION ALL " COLUMNS(kind, "k.name", service) "FROM (SELECT DISTINCT name FROM k WHERE kind "  \
-                                                  "= '" kind "') k\n  LEFT JOIN " table            \
-                                                  " t ON t.name = k.name" where "\n"               \
-                                                  "  LEFT JOIN LATERAL (SELECT " REFS              \
-                                                  " FROM resource_refs\n"                          \
-                                                  "    WHERE kind = '" kind                        \
-                                                  "' AND name = t.name) f ON true\n"
-#define KINDS(BRANCH, and)                                                                         \
-    BRANCH("cluster", "clusters", "", "t.service_name")                                            \
-    BRANCH("endpoint", "endpoints", "", "NULL")                                                    \
-    BRANCH("listener", "listeners", "", "NULL")                                                    \
-    BRANCH("route", "routes", "", "NULL")                                                          \
-    BRANCH("secret", "secrets", "", "NULL")                                                        \
-    BRANCH("scoped-route", "resources", and"t.type = 'scoped-routes'", "NULL")                     \
-    BRANCH("virtual-host", "resources", and"t.type = 'virtual-hosts'", "NULL")                     \
-    BRANCH("runtime", "resources", and"t.type = 'runtimes'", "NULL")                               \
-    BRANCH("extension-config", "resources", and"t.type = 'extension-configs'", "NULL")
-
+/* Everything: references by one pass and a hash join a kind. */
 static const char all_sql[] =
-    "WITH h AS MATERIALIZED (SELECT * FROM config_revision)\n" HEAD_COLUMNS("'known'")
-        KINDS(ALL, " WHERE ") "UNION ALL " TOKEN_COLUMNS("t.token_id::text") "FROM tokens t";
+    "SELECT ''::text, ''::text, ''::text, NULL::text, NULL::text, NULL::text, NULL::text,\n"
+    "  NULL::text, h.revision, h.updated_at, h.updated_at, NULL::bytea, NULL::int, NULL::text[],\n"
+    "  NULL::bytea, 'known', NULL::text[], NULL::timestamptz, h.epoch, h.commit_id\n"
+    "FROM config_revision h\n" ROWS("cluster", "clusters", "", "t.service_name")
+        ROWS("endpoint", "endpoints", "", "NULL") ROWS("listener", "listeners", "", "NULL")
+            ROWS("route", "routes", "", "NULL") ROWS("secret", "secrets", "", "NULL")
+                ROWS("scoped-route", "resources", " WHERE t.type = 'scoped-routes'", "NULL")
+                    ROWS("virtual-host", "resources", " WHERE t.type = 'virtual-hosts'",
+                         "NULL") ROWS("runtime", "resources", " WHERE t.type = 'runtimes'", "NULL")
+                        ROWS("extension-config", "resources", " WHERE t.type = 'extension-configs'",
+                             "NULL") "UNION ALL SELECT 'token', t.token_id::text, "
+                                     "t.token_id::text, NULL, NULL, NULL, NULL,\n"
+                                     "  t.name, t.version, t.created_at, t.updated_at, NULL, NULL, "
+                                     "NULL, t.secret_hash, t.status,\n"
+                                     "  t.scopes, t.expires_at, NULL, NULL FROM tokens t";
 
-/* $1 epoch, $2 revision, $3 commit_id of what the follower has. */
-static const char some_sql[] =
-    "WITH h AS MATERIALIZED (SELECT c.*, CASE\n"
-    "    WHEN c.revision >= $2::bigint AND EXISTS (SELECT FROM config_changes x\n"
-    "      WHERE x.revision = $2::bigint AND x.epoch = $1::uuid AND x.commit_id = $3::uuid)\n"
-    "      THEN 'known'\n"
-    "    WHEN c.revision >= $2::bigint AND\n"
-    "      (SELECT min(x.revision) FROM config_changes x) > $2::bigint THEN 'pruned'\n"
-    "    ELSE 'unknown' END AS status FROM config_revision c),\n"
-    "k AS MATERIALIZED (SELECT DISTINCT x.kind, x.name, x.resource_id FROM config_changes x, h\n"
-    "  WHERE h.status = 'known' AND x.revision > $2::bigint)\n" HEAD_COLUMNS("h.status")
-        KINDS(SOME, " AND ") "UNION ALL " TOKEN_COLUMNS(
-            "k.resource_id") "FROM (SELECT DISTINCT resource_id FROM k WHERE kind = 'token') k\n"
-                             "  LEFT JOIN tokens t ON t.token_id::text = k.resource_id";
+/* The same columns; $1 epoch, $2 revision, $3 commit id of what the follower has. */
+static const char some_sql[] = "SELECT * FROM flowplane_changes($1::uuid, $2::bigint, $3::uuid)";
 
 static const char epoch_sql[] = "SELECT flowplane_new_epoch($1::uuid, $2::bigint)";
 
