@@ -361,7 +361,9 @@ static void h1_on_deadline(struct fp_http_conn *c, enum fp_http_deadline which)
 
 static bool h1_crowded(struct fp_http_conn *c)
 {
-    return c->in.len > PIPELINE_BYTES; /* a handler works; what follows can wait */
+    const struct http1 *s = c->session;
+    bool works = s->state == WAIT || (s->ex && s->ex->working);
+    return works && c->in.len > PIPELINE_BYTES; /* what follows can wait */
 }
 
 static void h1_drain(struct fp_http_conn *c)

@@ -203,8 +203,12 @@ void fp_http_server_drain(struct fp_http_server *s, uint64_t budget_ms, void (*d
     /* those that are queued here already would be reset with the socket */
     FP_LIST_FOREACH (n, &s->listeners) {
         struct listener *l = FP_CONTAINER(n, struct listener, link);
-        if (!again && l->io.events)
-            on_acceptable(&l->io, FP_IO_READ);
+        size_t before;
+        do {
+            before = s->conns_n;
+            if (!again && l->io.events)
+                on_acceptable(&l->io, FP_IO_READ);
+        } while (s->conns_n >= before + ACCEPTS_PER_TURN);
     }
     watch_listeners(s, false);
     FP_LIST_FOREACH_SAFE (n, &s->conns) {

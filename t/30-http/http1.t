@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """HTTP/1.x on the wire (contract §2.1): strictness, order, keep-alive, limits, early answers."""
 import gzip
+import time
 
 import fp_tap as tap
 from fp_echo import Echo
@@ -85,6 +86,14 @@ with tap.run():
     for b in b"POST /echo?a=1 HTTP/1.1\r\nhOsT:  a:80\t \r\nContent-Length: 5\r\n\r\nhello":
         c.send(bytes([b]))
     tap.is_(c.response().body, b"hello", "a request in single bytes is understood")
+
+    c = e.connect()
+    for part in b"GET /x HTTP/1.1\r\nHost: a\r\n", *[b"X%d: " % i + b"y" * 9000 + b"\r\n" for i in range(3)], b"\r\n":
+        c.send(part)
+        time.sleep(0.02)
+    tap.is_(c.response().status, 200, "a large head in parts")
+    c.close()
+    c = e.connect()
 
     # pipelining, in order, with a handler that answers later
     c.send(b"GET /late?n=50 HTTP/1.1\r\nHost: a\r\n\r\n" + b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n"
