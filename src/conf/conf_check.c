@@ -205,6 +205,10 @@ static void check_observability(struct fp_conf_load *l)
         fp_conf_error(
             l, origin_of(l, "observability.log_target"),
             "observability.log_target must be stdout, stderr, syslog or file:<absolute path>");
+    if (c->process.daemon && strncmp(t, "std", 3) == 0)
+        fp_conf_warn(l, origin_of(l, "process.daemon"),
+                     "process.daemon: nobody reads observability.log_target = %s in the background",
+                     t);
     if (c->observability.enable_tracing && !c->observability.jaeger_endpoint &&
         !c->observability.otlp_endpoint)
         fp_conf_warn(l, origin_of(l, "observability.enable_tracing"),

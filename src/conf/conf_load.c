@@ -8,6 +8,7 @@
 #include <libconfig.h>
 #include <stdlib.h>
 #include <unistd.h>
+#include "fp_config.h"
 #include "core/core_assert.h"
 #include "core/core_buf.h"
 #include "core/core_mem.h"
@@ -341,7 +342,9 @@ static void derive(struct fp_conf *c)
         c->process.instance_id = fp_arena_strdup(a, host);
     }
     if (!c->process.pid_file)
-        c->process.pid_file = fp_arena_printf(a, "%s/flowplane.pid", c->process.runtime_dir);
+        c->process.pid_file = strcmp(c->process.runtime_dir, FP_RUNTIME_DIR) == 0
+                                  ? FP_PID_PATH
+                                  : fp_arena_printf(a, "%s/flowplane.pid", c->process.runtime_dir);
     if (!c->database.data_dir)
         c->database.data_dir = fp_arena_printf(a, "%s/pg", c->process.state_dir);
     if (!c->bootstrap.token_file)

@@ -8,6 +8,7 @@
 #include "master/master.h"
 #include "os/os_memfd.h"
 #include "os/os_process.h"
+#include "store/store_sql.h"
 #include "worker/worker.h"
 #include "main/main_int.h"
 
@@ -35,10 +36,12 @@ static int version(bool all)
 {
     printf("flowplane %s\n", FP_VERSION);
     if (all)
-        printf("compiler: %s\nconfigure: %s\nsanitizer: %s\nconfiguration: %s\nruntime: %s\n"
-               "state: %s\n",
+        printf("compiler: %s\nconfigure: %s\nsanitizer: %s\nlibraries: %s\nschema: %d\n"
+               "configuration: %s\nruntime: %s\nstate: %s\n",
                FP_COMPILER, *FP_CONFIGURE_ARGS ? FP_CONFIGURE_ARGS : "(no options)",
-               *FP_SANITIZER ? FP_SANITIZER : "none", FP_CONF_PATH, FP_RUNTIME_DIR, FP_STATE_DIR);
+               *FP_SANITIZER ? FP_SANITIZER : "none", FP_LIBRARIES,
+               fp_sql_migrations_n ? fp_sql_migrations[fp_sql_migrations_n - 1].version : 0,
+               FP_CONF_PATH, FP_RUNTIME_DIR, FP_STATE_DIR);
     return 0;
 }
 
