@@ -19,7 +19,6 @@
 
 #define DESCRIPTORS_MAX_BYTES (64u << 20)
 #define SECRET_MAX_BYTES      4096
-#define SECRET_MIN_CHARS      32
 #define LAST_WORDS_MS         1000
 
 struct watcher {
@@ -32,7 +31,6 @@ struct watcher {
     struct fp_watch *watch;
     struct fp_pb_pool *pool;
     struct fp_store_seed seed;
-    const char *secret;   /* of the bootstrap token, as given; may be unusable */
     const char *seed_why; /* set when announce refused */
     int status;
 };
@@ -64,18 +62,6 @@ static bool under_service_manager(void)
     const char *exec_pid = getenv("SYSTEMD_EXEC_PID");
     snprintf(pid, sizeof pid, "%d", (int)getppid());
     return getenv("NOTIFY_SOCKET") || (exec_pid && strcmp(exec_pid, pid) == 0);
-}
-
-static const char *secret_problem(const char *s)
-{
-    size_t n = strlen(s);
-    if (n < SECRET_MIN_CHARS)
-        return "BOOTSTRAP_TOKEN must have at least 32 characters";
-    if (strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-") != n)
-        return "BOOTSTRAP_TOKEN may hold A-Z a-z 0-9 _ - only";
-    if (strspn(s, (char[2]){s[0], '\0'}) == n)
-        return "BOOTSTRAP_TOKEN must not be one character repeated";
-    return NULL;
 }
 
 static void print_token(const char *token)
@@ -110,12 +96,6 @@ static bool announce(const char *token, void *arg)
 {
     struct watcher *w = arg;
     const struct fp_conf *c = w->child->conf;
-    w->seed_why = w->seed.secret ? secret_problem(w->seed.secret) : NULL;
-    if (w->seed_why)
-        return false;
-    if (w->secret && !w->seed.secret)
-        fp_log_warn(FP_LOG_AUTH, "BOOTSTRAP_TOKEN is a whole token, not the secret part of one: "
-                                 "ignored");
     bool print = c->bootstrap.print == FP_CONF_AUTO
                      ? c->dev || (w->child->foreground && !under_service_manager())
                      : c->bootstrap.print == FP_CONF_TRUE;
@@ -136,13 +116,11 @@ static bool open_seed(struct watcher *w)
         fatal(fp_arena_printf(w->arena, "bootstrap.secret_file: %s", fp_err_text(err)), w);
         return false;
     }
-    w->secret = c->bootstrap.secret ? c->bootstrap.secret
-                : s.data            ? fp_arena_printf(w->arena, "%.*s", FP_STR_ARG(s))
-                                    : NULL;
-    /* a token that was extracted from a log by the guide's command, not a secret */
-    bool whole = w->secret && strncmp(w->secret, "fp_pat_", 7) == 0;
-    w->seed =
-        (struct fp_store_seed){.secret = whole ? NULL : w->secret, .announce = announce, .arg = w};
+    /* the store judges it, and only when the seed is due */
+    const char *secret = c->bootstrap.secret ? c->bootstrap.secret
+                         : s.data            ? fp_arena_printf(w->arena, "%.*s", FP_STR_ARG(s))
+                                             : NULL;
+    w->seed = (struct fp_store_seed){.secret = secret, .announce = announce, .arg = w};
     return true;
 }
 

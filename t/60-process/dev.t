@@ -1,0 +1,51 @@
+#!/usr/bin/env python3
+"""--dev and --ephemeral (contract §13.1): one command, everything below ./run, nothing left by --ephemeral."""
+import os
+import re
+import signal
+import subprocess
+
+import fp_tap as tap
+import fp_util as util
+from fp_harness import wait_until
+
+
+def get(port, path):
+    import http.client
+    c = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        c.request("GET", path)
+        return c.getresponse().status
+    except OSError:
+        return None
+    finally:
+        c.close()
+
+
+with tap.run():
+    user = util.unprivileged()
+    folder = util.tmp() / "dev"
+    folder.mkdir()
+    if user:
+        os.chown(folder, *user)
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("FLOWPLANE_", "DATABASE_", "PG"))}
+    for option, kept in (("--dev", True), ("--dev", True), ("--ephemeral", False)):
+        api, xds = util.free_port(), util.free_port()
+        log = util.tmp() / f"log{api}"
+        p = util.spawn([util.OBJS / "flowplane", option, "-g", f"api.port={api}", "-g", f"xds.port={xds}"], log,
+                       env=env, user=user, cwd=folder)
+        wait_until(lambda: p.poll() is not None or get(api, "/readyz") == 200, 40, "ready")
+        tap.is_(p.poll(), None, f"{option}: runs as an ordinary user") or tap.diag(log.read_text())
+        everyone = util.descendants(p.pid)
+        tap.is_({q.name for q in folder.iterdir()}, {"run"}, f"{option}: everything is below ./run")
+        listening = subprocess.run(["ss", "-Hltn"], capture_output=True, text=True).stdout
+        tap.like(listening, rf"127\.0\.0\.1:{api}\b", f"{option}: loopback only")
+        tap.unlike(listening, rf"(0\.0\.0\.0|\*|\[::\]):({api}|{xds})\b", f"{option}: on no other address")
+        tap.is_(util.stop_process(p, signal.SIGINT), 0, f"{option}: Ctrl-C ends it with 0")
+        tap.is_([q for q, s in everyone.items() if util.same_alive(q, s)], [], f"{option}: nobody is left")
+        if kept:
+            tap.ok((folder / "run" / "state" / "pg" / "PG_VERSION").exists(), f"{option}: the data stay")
+        else:
+            tap.ok(not (folder / "run" / "state").exists(), f"{option}: the data are gone")
+    logs = "".join(q.read_text() for q in util.tmp().glob("log*"))
+    tap.is_(len(re.findall(r"token: fp_pat_", logs)), 1, "the token is printed by the first start only")
