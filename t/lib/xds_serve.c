@@ -50,7 +50,7 @@ static const char *argument(int argc, char **argv, const char *name, const char 
     return otherwise;
 }
 
-static void die(const char *what, const char *why)
+_Noreturn static void die(const char *what, const char *why)
 {
     fprintf(stderr, "%s: %s\n", what, why);
     exit(1);
@@ -126,7 +126,8 @@ static void add(struct fp_snap_builder *b, const struct resource *r)
 static void publish(void)
 {
     struct fp_snap_builder *b = fp_snap_builder_new();
-    struct fp_snap_meta meta = {.generation = ++generation, .revision = generation};
+    generation++;
+    struct fp_snap_meta meta = {.generation = generation, .revision = generation};
     struct fp_snap *s;
     int fd;
     for (size_t i = 0; i < resources_n; i++)
