@@ -108,5 +108,10 @@ int main(void)
     ok(!c && again, "counted");
     fp_tls_context_unref(&again);
     fp_arena_free(&a);
+    struct pair all[] = {good, other, old, early, locked};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        fp_mem_free((void *)all[i].cert.data);
+        fp_mem_free((void *)all[i].key.data);
+    }
     return done_testing();
 }
