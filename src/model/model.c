@@ -169,11 +169,13 @@ static int parse_model(struct fp_model_reader *r, enum fp_kind kind, const json_
     const json_t *canonical =
         fp_json_own(r->arena, fp_model_root_read(r, k->schema, body, config, "/config", skipped));
     const json_t *sent = json_object_get(canonical, "name");
-    bool refused =
-        !sent && (fp_model_key_find(body, "name", NULL) || fp_model_key_find(config, "name", NULL));
+    bool outside = fp_model_key_find(body, "name", NULL) != NULL;
+    bool inside = fp_model_key_find(config, "name", NULL) != NULL;
+    bool refused = !sent && (outside || inside);
+    const char *at = inside && !outside ? "/config/name" : "/name";
     if (!refused)
-        out->name = fp_arena_str(
-            r->arena, resolve_name(r, fp_json_str(sent), "/name", path_name, k->name_max));
+        out->name =
+            fp_arena_str(r->arena, resolve_name(r, fp_json_str(sent), at, path_name, k->name_max));
     if (r->ps->total)
         return FP_ERR_INVALID;
     out->team = own(r->arena, json_object_get(canonical, "team"));

@@ -10,10 +10,11 @@
 #pragma once
 #include "model/model.h"
 
-#define FP_M_N(table)         (sizeof(table) / sizeof((table)[0]))
-#define FP_M_MAX_UINT         UINT32_MAX
-#define FP_M_MAX_SECONDS      315576000000u
-#define FP_M_MAX_MS           (UINT64_C(1) << 53)
+#define FP_M_N(table)    (sizeof(table) / sizeof((table)[0]))
+#define FP_M_MAX_UINT    UINT32_MAX
+#define FP_M_MAX_SECONDS 315576000000u
+/* §5.1 allows 2^53, but a protobuf Duration ends here: what it cannot hold is refused. */
+#define FP_M_MAX_MS           (FP_M_MAX_SECONDS * UINT64_C(1000))
 #define FP_M_FIELDS_MAX       64
 #define FP_M_REF(kind)        ((int)(kind) + 1)
 #define FP_M_NAME_BYTES       64 /* the longest key of any table, with its underscores */

@@ -240,7 +240,7 @@ static void summary(struct fp_arena *a, const json_t *message, struct fp_model_r
 static const char *const columns[] = {"name", "team", NULL};
 const struct fp_model_kind fp_model_kind_route = {.schema = &schema,
                                                   .name_max = 100,
-                                                  .raw_name_max = 255,
+                                                  .raw_name_max = 100,
                                                   .columns = columns,
                                                   .expand = expand,
                                                   .summary = summary,

@@ -70,7 +70,7 @@ static bool is_ip(int family, struct fp_str s)
 {
     char text[INET6_ADDRSTRLEN];
     unsigned char bin[16];
-    if (s.len >= sizeof(text) || memchr(s.data, 0, s.len))
+    if (s.len == 0 || s.len >= sizeof(text) || memchr(s.data, 0, s.len))
         return false;
     memcpy(text, s.data, s.len);
     text[s.len] = '\0';

@@ -230,7 +230,7 @@ ROUTE = [
     action({"type": "proxy"}, "/type", "invalid_value"), action({"cluster": "x"}, "/type", "required"),
     forward({"clusterHeader": "x"}, "/clusterHeader", "mutually_exclusive"),
     forward({"timeoutSeconds": 1, "timeoutMs": 1}, "/timeoutMs", "mutually_exclusive"),
-    forward({"timeoutMs": 2**53 + 1}, "/timeoutMs", "out_of_range"), forward({"prefixRewrite": "x"}, "/prefixRewrite", "invalid_value"),
+    forward({"timeoutMs": 315576000000001}, "/timeoutMs", "out_of_range"), forward({"prefixRewrite": "x"}, "/prefixRewrite", "invalid_value"),
     forward({"prefixRewrite": "/x", "regexRewrite": {"pattern": "a", "substitution": "b"}}, "/regexRewrite", "mutually_exclusive"),
     forward({"regexRewrite": {"pattern": "("}}, "/regexRewrite/pattern", "invalid_format")[:2] + (
         [("/virtualHosts/0/routes/0/action/regexRewrite/pattern", "invalid_format"),

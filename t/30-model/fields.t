@@ -196,7 +196,7 @@ ROUTE = [
     (RC, A + "cluster", "c", R + "cluster", "c"),
     (put(RC, RULE + "action", {"type": "forward"}), A + "clusterHeader", "x-c", R + "clusterHeader", "x-c"),
     (RC, A + "timeoutSeconds", 315576000000, R + "timeout", "315576000000s"),
-    (RC, A + "timeoutMs", 1, R + "timeout", "0.001s"), (RC, A + "timeoutMs", 0, R + "timeout", "0s"),
+    (RC, A + "timeoutMs", 315576000000000, R + "timeout", "315576000000s"), (RC, A + "timeoutMs", 1, R + "timeout", "0.001s"), (RC, A + "timeoutMs", 0, R + "timeout", "0s"),
     (RC, A + "idleTimeoutSeconds", 5, R + "idleTimeout", "5s"),
     (RC, A + "prefixRewrite", "/p", R + "prefixRewrite", "/p"),
     (TEMPLATE, A + "templateRewrite", "/x/{a}", R + "pathRewritePolicy.typedConfig.pathTemplateRewrite", "/x/{a}"),
