@@ -185,7 +185,7 @@ int fp_worker_run(struct fp_child *child)
         fp_log_error(FP_LOG_MASTER, "%s: %s", role, why);
         fp_channel_send(w.channel, FP_FRAME_FATAL, why, strlen(why), -1);
         fp_channel_flush(w.channel, FAST_STOP_MS);
-        return 1;
+        _exit(1); /* half made: nothing to take down in order */
     }
     w.heartbeat.cb = beat;
     w.heartbeat.arg = &w;

@@ -71,5 +71,7 @@ with tap.run():
 
     # again, and start at once: what is left of the old processes is waited for
     fp.kill()
-    fp.start()
+    mark = len(fp.log())
+    fp.start(wait=None)
+    fp.wait_log("flowplane is up", 20, mark)
     tap.is_(fp.get("/readyz", token=None).status, 200, "a start right after kill -9")
