@@ -4,6 +4,7 @@
  * the master.
  */
 #include <unistd.h>
+#include "core/core_clock.h"
 #include "core/core_log.h"
 #include "master/master_int.h"
 
@@ -60,7 +61,10 @@ void master_reload(struct master *m)
         return;
     }
     fp_log_info(FP_LOG_MASTER, "reloading the configuration");
-    master_notify("RELOADING=1");
+    char state[64]; /* systemd's notify-reload wants to know when */
+    snprintf(state, sizeof state, "RELOADING=1\nMONOTONIC_USEC=%llu",
+             (unsigned long long)(fp_clock_mono_ns() / 1000));
+    master_notify(state);
     memset(report, 0, sizeof report);
     FILE *err = fmemopen(report, sizeof report - 1, "w");
     if (err) {

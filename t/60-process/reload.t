@@ -126,3 +126,28 @@ with tap.run():
     wait_until(lambda: len(fp.workers()) == 2 and len(fp.children()) == 3, 30, "the last state of the file")
     tap.ok(True, "HUPs during a reload are queued, not lost")
     tap.is_(fp.get("/readyz", token=None).status, 200, "ready at the end")
+
+    # max_old_generations: the oldest draining one is ended when there are too many
+    def hold():
+        c = socket.create_connection(("127.0.0.1", fp.api_port))
+        c.sendall(b"POST /api/v1/clusters HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                  b"Authorization: Bearer %s\r\nContent-Length: 10\r\n\r\n{" % fp.token.encode())
+        return c
+
+    mark = len(fp.log())
+    fp.write_conf({"process.max_old_generations": 1, "process.worker_shutdown_timeout": "60s", "process.workers": 1})
+    fp.reload()
+    reloaded(fp, mark)
+    wait_until(lambda: len(fp.children()) == 2, 20, "one generation")
+    held, firsts = [], []
+    for _ in range(3):
+        firsts.append(fp.workers()[0])
+        held.append(hold())
+        wait_until(lambda: fp.get("/healthz", token=None).status == 200, 5, "the request was read")
+        mark = len(fp.log())
+        fp.reload()
+        reloaded(fp, mark)
+    wait_until(lambda: not util.alive(firsts[0]) and not util.alive(firsts[1]), 10, "the oldest are ended")
+    tap.ok(util.alive(firsts[2]), "max_old_generations = 1: the newest of the old ones goes on draining")
+    for c in held:
+        c.close()

@@ -75,6 +75,16 @@ with tap.run():
     wait_until(lambda: not any(util.alive(p) for p in [pid, *children]), 20, "gone")
     tap.is_(fp.command("-s", "stop").returncode, 3, "-s stop: none is running")
 
+    # -tt: the database too
+    fp = Flowplane(pg, start=False, name="tt")
+    r = fp.command("-tt")
+    tap.is_(r.returncode, 0, "-tt: connects") or tap.diag(r.stderr)
+    fp.write_conf({"database.url": f"postgresql://x@127.0.0.1:{util.free_port()}/x", "database.connect_timeout": "1s"})
+    r = fp.command("-tt")
+    tap.is_(r.returncode, 1, "-tt: fails without a database")
+    tap.like(r.stderr, "database.url: cannot connect to the database: .*Connection refused", "-tt: and says why")
+    tap.is_(fp.command("-t").returncode, 0, "-t: does not connect")
+
     # no database
     gone = util.free_port()
     for conf, env, text in (
