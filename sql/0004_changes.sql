@@ -48,7 +48,8 @@ BEGIN
         CONTINUE WHEN source_table IS NULL; -- epochs, API definitions: nothing that is served
         RETURN QUERY EXECUTE format(
             'SELECT %1$L, t.id::text, c.name, t.team, t.source, t.form, t.configuration::text, %2$s, t.version,
-                    t.created_at, t.updated_at, t.encoded, t.encoder_version,
+                    t.created_at, t.updated_at,
+                    CASE WHEN t.content_hash = sha256(t.encoded) THEN t.encoded END, t.encoder_version,
                     (SELECT array_agg(f.target_kind || '' '' || f.target_name ORDER BY f.target_kind, f.target_name)
                      FROM resource_refs f WHERE f.kind = %1$L AND f.name = t.name),
                     NULL::bytea, NULL::text, NULL::text[], NULL::timestamptz, NULL::uuid, NULL::uuid

@@ -245,6 +245,12 @@ int fp_model_parse_stored(enum fp_kind kind, const struct fp_model_options *o, s
         return FP_ERR_INVALID;
     }
     out->name = fp_arena_str(a, name);
+    /* psql takes any name; Envoy refuses the whole set for an empty one */
+    if (!name.len)
+        fp_problem_add(ps, "/name", FP_P_TOO_SHORT, "must not be empty");
+    fp_model_text_name(r, "/name", name);
+    if (ps->total)
+        return FP_ERR_INVALID;
     if (!raw) {
         /* The row's name wins over one inside (a listener's): psql may have renamed the row. */
         json_t *body = fp_json_own(a, json_copy((json_t *)configuration));

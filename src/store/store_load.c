@@ -38,9 +38,12 @@ enum {
     C_N
 };
 
+/* Bytes that are not what their hash says (psql) count as none: they are encoded anew. */
+#define INTACT "CASE WHEN t.content_hash = sha256(t.encoded) THEN t.encoded END"
 #define ROWS(kind, table, where, service)                                                          \
     "UNION ALL SELECT '" kind "', t.id::text, t.name, t.team, t.source, t.form,\n"                 \
-    "  t.configuration::text, " service ", t.version, t.created_at, t.updated_at, t.encoded,\n"    \
+    "  t.configuration::text, " service ", t.version, t.created_at, t.updated_at,\n  " INTACT      \
+    ",\n"                                                                                          \
     "  t.encoder_version, f.refs, NULL, NULL, NULL, NULL, NULL, NULL\n"                            \
     "FROM " table " t LEFT JOIN (SELECT name, array_agg(target_kind || ' ' || target_name\n"       \
     "  ORDER BY target_kind, target_name) AS refs FROM resource_refs\n"                            \
@@ -75,7 +78,8 @@ static const char epoch_sql[] = "SELECT flowplane_new_epoch($1::uuid, $2::bigint
     "WITH u AS (UPDATE " table " t SET encoded = $4::bytea, content_hash = $5::bytea,\n"           \
     "    encoder_version = $6::int\n"                                                              \
     "  WHERE t.name = $1::text AND t.version = $2::bigint" where "\n"                              \
-    "    AND (t.encoded IS NULL OR coalesce(t.encoder_version, 0) < $6::int) RETURNING t.name),\n" \
+    "    AND (" INTACT                                                                             \
+    " IS NULL OR coalesce(t.encoder_version, 0) < $6::int) RETURNING t.name),\n"                   \
     "d AS (DELETE FROM resource_refs f USING u\n"                                                  \
     "  WHERE f.kind = '" kind "' AND f.name = u.name AND NOT EXISTS (\n"                           \
     "    SELECT FROM jsonb_array_elements($3::jsonb) x\n"                                          \

@@ -41,7 +41,10 @@ with tap.run():
     db.execute("INSERT INTO resource_refs VALUES ('cluster', 'a', 'secret', 'x y'), ('cluster', 'a', 'route', 'r');"
                "UPDATE clusters SET team = 't', encoded = '\\x0102' WHERE name = 'a'")
     f.caught_up(revision())
-    tap.is_(f.rows(), {("cluster", "a"): "version=2 encoded=2 refs=2"}, "with its bytes and references")
+    tap.is_(f.rows(), {("cluster", "a"): "version=2 encoded=0 refs=2"}, "bytes that are not what their hash says count as none")
+    db.execute("UPDATE clusters SET team = 'u', content_hash = sha256(encoded) WHERE name = 'a'")
+    f.caught_up(revision())
+    tap.is_(f.rows(), {("cluster", "a"): "version=3 encoded=2 refs=2"}, "with its bytes and references")
     db.execute("UPDATE clusters SET name = 'b'")
     f.caught_up(revision())
     tap.is_(names(f), ["b"], "a rename")

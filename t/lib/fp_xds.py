@@ -58,6 +58,10 @@ def names(response):
     return sorted(unpack(response))
 
 
+def _name(message):
+    return message.cluster_name if isinstance(message, endpoint_pb2.ClusterLoadAssignment) else message.name
+
+
 def unpack(response):
     """{name: message} of a SotW or delta response."""
     out = {}
@@ -65,7 +69,7 @@ def unpack(response):
         any_ = getattr(item, "resource", item)
         message = MESSAGES[SHORT[any_.type_url]]()
         any_.Unpack(message)
-        out[getattr(message, "name", None) or message.cluster_name] = message
+        out[_name(message)] = message
     return out
 
 
@@ -75,7 +79,7 @@ def raw(response):
     for item in response.resources:
         any_ = getattr(item, "resource", item)
         message = MESSAGES[SHORT[any_.type_url]].FromString(any_.value)
-        out[getattr(message, "name", None) or message.cluster_name] = any_.value
+        out[_name(message)] = any_.value
     return out
 
 
