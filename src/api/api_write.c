@@ -7,6 +7,8 @@
 #include "codec/codec_json.h"
 #include "core/core_assert.h"
 
+#define OWN_TEAMS_MAX 100 /* as many scopes as a token has (contract §4.2) */
+
 /* One path segment: everything but RFC 3986's unreserved characters is percent-encoded. */
 static struct fp_str segment(struct fp_arena *a, struct fp_str s)
 {
@@ -45,15 +47,32 @@ static bool if_match(struct fp_api_call *c, int64_t *version)
     return false;
 }
 
+/* The teams a team-scoped token may write: for the database no other rows are there. */
+static void own_teams(struct fp_api_call *c, struct fp_store_actor *a)
+{
+    struct fp_str scope, *list = fp_arena_alloc(c->r->arena, OWN_TEAMS_MAX * sizeof(*list));
+    for (size_t pos = 0;
+         a->teams_n < OWN_TEAMS_MAX && fp_snap_token_scope(&c->token, &pos, &scope);) {
+        struct fp_str rest, kind = fp_str_split(scope, ':', &rest);
+        struct fp_str team = fp_str_split(rest, ':', &rest);
+        if (fp_str_eq_c(kind, "team") && fp_auth_team(&c->token, c->route->resource, "write", team))
+            list[a->teams_n++] = team;
+    }
+    a->teams = list;
+}
+
 static struct fp_store_actor actor(struct fp_api_call *c)
 {
     char ip[FP_ADDR_TEXT_BYTES];
-    return (struct fp_store_actor){
+    struct fp_store_actor a = {
         .user_id = c->user_id,
         .client_ip = fp_str_of(fp_arena_strdup(c->r->arena, fp_addr_ip_text(&c->r->peer, ip))),
         .user_agent = fp_http_header(c->r, "user-agent"),
         .request_id = c->request_id,
     };
+    if (c->grant != FP_AUTH_ALL)
+        own_teams(c, &a);
+    return a;
 }
 
 /* The pointer of the first reference to that name, for the problem that says it is missing. */

@@ -39,6 +39,10 @@ enum fp_store_outcome {
 };
 struct fp_store_actor { /* goes into the audit row; data == NULL is null */
     struct fp_str user_id, client_ip, user_agent, request_id, trace_context;
+    /* NULL: sees every row.  Else replace and delete find only rows of these teams (contract §4.5),
+     * any other is NOT_FOUND. */
+    const struct fp_str *teams;
+    size_t teams_n;
 };
 struct fp_store_write {
     enum fp_kind kind; /* cluster, route, listener, endpoint … */

@@ -42,16 +42,24 @@ static void json_member(struct fp_buf *b, const char *key, struct fp_str s)
 /* The writer, as the triggers read it (sql/0002_triggers.sql). */
 static void param_actor(struct store_request *r, const struct fp_store_actor *actor)
 {
-    struct fp_buf b = {0};
+    struct fp_buf b = {0}, teams = {0};
     fp_buf_append_byte(&b, '{');
     json_member(&b, "user_id", actor->user_id);
     json_member(&b, "client_ip", actor->client_ip);
     json_member(&b, "user_agent", actor->user_agent);
     json_member(&b, "request_id", actor->request_id);
     json_member(&b, "trace_context", actor->trace_context);
+    for (size_t i = 0; actor->teams && i < actor->teams_n; i++) {
+        fp_buf_append_byte(&teams, i ? ',' : '[');
+        fp_buf_append_json(&teams, actor->teams[i]);
+    }
+    if (actor->teams)
+        fp_buf_printf(&b, "%s\"teams\":%s]", b.len > 1 ? "," : "",
+                      teams.len ? fp_buf_cstr(&teams) : "[");
     fp_buf_append_byte(&b, '}');
     store_param_json(&r->params, r->arena, fp_buf_str(&b));
     fp_buf_fini(&b);
+    fp_buf_fini(&teams);
 }
 
 static bool external(const struct fp_store_write *w, struct fp_str name)

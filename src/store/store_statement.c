@@ -12,6 +12,8 @@
  * $6 source, $7 form, $8 configuration, $9 encoded, $10 hash, $11 encoder version, the kind's own
  * columns, and for replace the version asked for. */
 #define BEGIN "WITH w AS MATERIALIZED (SELECT * FROM flowplane_begin($1::jsonb, $2::int)),\n"
+/* Rows of other teams, and of none, are not there for a writer who has teams (contract §4.5). */
+#define VISIBLE " AND ($1::jsonb -> 'teams' IS NULL OR $1::jsonb -> 'teams' ? t.team)"
 #define MISSING                                                                                    \
     "m AS MATERIALIZED (SELECT flowplane_missing($3::jsonb, $5::text) AS names FROM w),\n"
 #define ADD_REFS(kind, from)                                                                       \
@@ -35,7 +37,8 @@
 
 #define REPLACE(kind, table, where, old, new, set, version)                                        \
     BEGIN MISSING                                                                                  \
-        "c AS MATERIALIZED (SELECT t.* FROM w, " table " t WHERE t.name = $4::text" where "\n"     \
+        "c AS MATERIALIZED (SELECT t.* FROM w, " table " t WHERE t.name = $4::text" VISIBLE where  \
+        "\n"                                                                                       \
         "  FOR NO KEY UPDATE OF t),\n"                                                             \
         "o AS MATERIALIZED (SELECT c.id, c.version, c.created_at, c.updated_at, CASE\n"            \
         "    WHEN " version "::bigint >= 0 AND c.version <> " version "::bigint THEN 'stale'\n"    \
@@ -86,7 +89,7 @@
 #define DELETE(kind, table, where, users)                                                          \
     BEGIN                                                                                          \
     "n AS MATERIALIZED (SELECT " users " AS names FROM w),\n"                                      \
-    "c AS MATERIALIZED (SELECT t.* FROM w, " table " t WHERE t.name = $3::text" where "\n"         \
+    "c AS MATERIALIZED (SELECT t.* FROM w, " table " t WHERE t.name = $3::text" VISIBLE where "\n" \
     "  FOR UPDATE OF t),\n"                                                                        \
     "o AS MATERIALIZED (SELECT c.id, c.version, c.created_at, c.updated_at, CASE\n"                \
     "    WHEN $4::bigint >= 0 AND c.version <> $4::bigint THEN 'stale'\n"                          \

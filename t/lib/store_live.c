@@ -152,6 +152,42 @@ static void references(void)
     is_int(create(&w), FP_STORE_DONE, "of the same team it is there");
 }
 
+/* Contract §4.5: for a writer who has teams the rows of others are not there. */
+static void teams(void)
+{
+    static const struct fp_str own[] = {{"red", 3}, {"o'\"", 3}};
+    struct fp_store_actor actor = {.teams = own, .teams_n = 2};
+    struct fp_store_write w = cluster("foreign", "{}");
+    w.team = FP_STR("blue");
+    is_int(create(&w), FP_STORE_DONE, "a row of another team");
+    w.name = FP_STR("nobody's");
+    w.team = FP_STR_NULL;
+    is_int(create(&w), FP_STORE_DONE, "a row of no team");
+    w.actor.teams = own;
+    w.actor.teams_n = 2;
+    w.team = own[0];
+    is_int(replace(&w), FP_STORE_NOT_FOUND, "the latter is not there to replace");
+    w.name = FP_STR("foreign");
+    is_int(replace(&w), FP_STORE_NOT_FOUND, "nor is the former");
+    is_int(create(&w), FP_STORE_NAME_TAKEN, "yet its name is taken");
+    fp_store_delete(store, FP_KIND_CLUSTER, w.name, -1, &actor, keep, NULL);
+    fp_loop_run(loop);
+    is_int(last.outcome, FP_STORE_NOT_FOUND, "nor to delete");
+    w.name = FP_STR("own");
+    w.team = own[1];
+    is_int(create(&w), FP_STORE_DONE, "a row of one's own");
+    w.configuration = FP_STR("{\"q\":1}");
+    is_int(replace(&w), FP_STORE_DONE, "is replaced");
+    actor.teams_n = 0;
+    fp_store_delete(store, FP_KIND_CLUSTER, w.name, -1, &actor, keep, NULL);
+    fp_loop_run(loop);
+    is_int(last.outcome, FP_STORE_NOT_FOUND, "no team at all sees nothing");
+    actor.teams_n = 2;
+    fp_store_delete(store, FP_KIND_CLUSTER, w.name, -1, &actor, keep, NULL);
+    fp_loop_run(loop);
+    is_int(last.outcome, FP_STORE_DONE, "and deleted");
+}
+
 static void listeners(void)
 {
     struct fp_store_write w = cluster("l", "{}");
@@ -241,6 +277,7 @@ int main(void)
     store = fp_store_new(loop, &o);
     clusters();
     references();
+    teams();
     listeners();
     every_kind();
     many();
