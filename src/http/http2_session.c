@@ -6,9 +6,11 @@
 #include "http/http2_int.h"
 
 /* Clients may reset streams, a flood of resets is an attack (CVE-2023-44487): burst, per second. */
-#define RESET_BURST 1000
-#define RESET_RATE  100
-#define FRAMES_MAX  1000 /* of ours waiting to be sent; then the peer has to read first */
+#define RESET_BURST       1000
+#define RESET_RATE        100
+#define STREAM_WINDOW     (256 * 1024) /* REST; on the xDS port the usual 64 KiB are enough */
+#define CONNECTION_WINDOW (1024 * 1024)
+#define FRAMES_MAX        1000 /* of ours waiting to be sent; then the peer has to read first */
 
 struct fp_http2_shared {
     nghttp2_session_callbacks *callbacks;
@@ -198,7 +200,11 @@ static void submit_settings(struct fp_http_conn *c, struct fp_http2 *h)
                                            (uint32_t)(l->header_bytes + 32 * l->headers_n)};
     if (l->h2_only)
         iv[n++] = (nghttp2_settings_entry){NGHTTP2_SETTINGS_HEADER_TABLE_SIZE, 0};
+    else /* uploads */
+        iv[n++] = (nghttp2_settings_entry){NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, STREAM_WINDOW};
     FP_ASSERT(nghttp2_submit_settings(h->ng, NGHTTP2_FLAG_NONE, iv, n) == 0);
+    if (!l->h2_only)
+        nghttp2_session_set_local_window_size(h->ng, NGHTTP2_FLAG_NONE, 0, CONNECTION_WINDOW);
 }
 
 /* The first GOAWAY lets streams in flight arrive; the second, a round trip later, is exact (T-15).

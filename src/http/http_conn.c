@@ -36,6 +36,21 @@ void fp_http_conn_deadline(struct fp_http_conn *c, enum fp_http_deadline which, 
 
 /* ---- end ---- */
 
+/* What an operator asks for when a proxy keeps reconnecting is said; the rest is for debugging. */
+static void log_close(const struct fp_http_conn *c, enum fp_http_close_reason reason)
+{
+    bool telling = reason == FP_HTTP_CLOSE_SLOW_READ || reason == FP_HTTP_CLOSE_KEEPALIVE ||
+                   reason == FP_HTTP_CLOSE_EXPIRED;
+    enum fp_log_level level = telling ? FP_LOG_WARN : FP_LOG_DEBUG;
+    if (!fp_log_on(level, c->server->log_target))
+        return;
+    char peer[FP_ADDR_TEXT_BYTES];
+    struct fp_log_field fields[] = {
+        FP_LOG_S("remote", fp_str_of(fp_addr_text(&c->peer, peer))),
+        FP_LOG_S("reason", fp_str_of(fp_http_close_reason_name(reason)))};
+    fp_log_write(level, c->server->log_target, fields, 2, "connection closed");
+}
+
 void fp_http_conn_close(struct fp_http_conn *c, enum fp_http_close_reason reason)
 {
     if (c->closed)
@@ -44,6 +59,7 @@ void fp_http_conn_close(struct fp_http_conn *c, enum fp_http_close_reason reason
     c->closed = true;
     c->reason = reason;
     s->closed[reason]++;
+    log_close(c, reason);
     fp_timer_stop(&c->timer);
     fp_task_cancel(&c->task);
     fp_io_stop(&c->io);

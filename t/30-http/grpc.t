@@ -164,7 +164,7 @@ with tap.run():
     e.stop()
 
     # T-13
-    e = Echo(keepalive_time=200, keepalive_timeout=400)
+    e = Echo(keepalive_time=200, keepalive_timeout=int(1500 * util.SLOW))
     c = Client(e, grpc=True)
     st = c.call("Echo", b"x")
     c.wait(ev.PingReceived, n=3)

@@ -103,7 +103,8 @@ with tap.run():
     e.stop()
 
     # slow clients, with short times
-    e = Echo(header_timeout=300, request_timeout=400, idle_timeout=500, write_timeout=400)
+    brief = int(1000 * util.SLOW)
+    e = Echo(header_timeout=brief, request_timeout=brief, idle_timeout=brief, write_timeout=brief)
     c = e.connect().send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n")
     tap.ok(c.at_end() and e.closed("slow_head") == 1, "a preface that does not end")
     c = Client(e)
