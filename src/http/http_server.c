@@ -84,6 +84,14 @@ static void pause_accepting(struct fp_http_server *s, int err)
     fp_timer_start(s->loop, &s->accept_timer, ACCEPT_PAUSE_MS);
 }
 
+static void recovered(struct fp_http_server *s)
+{
+    if (!s->accept_failing)
+        return;
+    s->accept_failing = false;
+    fp_log_info(s->log_target, "Accepting connections again");
+}
+
 static void refuse(struct fp_http_server *s, int fd)
 {
     uint64_t now = fp_loop_now_ms(s->loop);
@@ -103,18 +111,16 @@ static void on_acceptable(struct fp_io *io, unsigned events)
     for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
         struct fp_addr peer;
         int fd = fp_socket_accept(io->fd, &peer);
-        if (fd == -EAGAIN)
+        if (fd == -EAGAIN) {
+            recovered(s); /* not before: a single free descriptor is soon gone again */
             return;
+        }
         if (fd == -EMFILE || fd == -ENFILE || fd == -ENOBUFS || fd == -ENOMEM) {
             pause_accepting(s, fd);
             return;
         }
         if (fd < 0) /* ECONNABORTED and network errors belong to that one connection */
             continue;
-        if (s->accept_failing) {
-            s->accept_failing = false;
-            fp_log_info(s->log_target, "Accepting connections again");
-        }
         if (s->limits.max_connections && s->conns_n >= s->limits.max_connections)
             refuse(s, fd);
         else
