@@ -37,5 +37,5 @@ void fp_api_publish(struct fp_api *api, struct fp_snap *s)
 {
     fp_snap_unref(&api->snap);
     api->snap = fp_snap_ref(s);
-    api_call_wake(api);
+    api_wait_wake(api);
 }

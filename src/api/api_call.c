@@ -24,16 +24,14 @@ static bool request_id_ok(struct fp_str id)
 static void release(void *arg)
 {
     struct fp_api_call *c = arg;
-    fp_timer_stop(&c->wait_timer);
-    fp_list_remove(&c->wait_link);
+    api_wait_leave(c);
     fp_snap_unref(&c->snap);
 }
 
 static void aborted(struct fp_http_request *r)
 {
     struct fp_api_call *c = r->user;
-    fp_timer_stop(&c->wait_timer);
-    fp_list_remove(&c->wait_link);
+    api_wait_leave(c);
     fp_store_forget(c->api->o.store, c);
 }
 
@@ -180,60 +178,4 @@ bool api_call_sees(const struct fp_api_call *c, struct fp_str team)
 {
     return c->grant == FP_AUTH_ALL ||
            fp_auth_team(&c->token, c->route->resource, c->route->action, team);
-}
-
-/* Own writes (contract §2.5) as long as they can come: they were committed, but with the database
- * away before the watcher read them, the last good snapshot is the answer (contract §1). */
-static bool served(const struct fp_api_call *c)
-{
-    uint64_t lost_ms = atomic_load(&c->api->o.page->database_lost_ms);
-    uint64_t revision = c->api->snap ? fp_snap_meta(c->api->snap)->revision : 0;
-    if (!c->api->snap || revision < c->wait_revision)
-        return false;
-    return revision >= c->wait_own ||
-           (lost_ms && fp_clock_mono_ms() >= lost_ms + API_AWAY_AFTER_MS);
-}
-
-static void wait_tick(struct fp_timer *t)
-{
-    struct fp_api_call *c = t->arg;
-    uint64_t now_ms = fp_loop_now_ms(c->api->loop);
-    bool enough = served(c);
-    if (!enough && now_ms < c->wait_until_ms) {
-        fp_timer_start(c->api->loop, t, API_FRESH_TICK_MS);
-        return;
-    }
-    fp_list_remove(&c->wait_link);
-    if (enough)
-        c->wait_then(c);
-    else
-        api_fail_unavailable(c, "the revision asked for is not served here yet");
-}
-
-void api_call_when_served(struct fp_api_call *c, uint64_t revision, fp_api_handler then)
-{
-    c->wait_revision = revision;
-    c->wait_own = atomic_load(&c->api->o.page->committed_revision);
-    if (served(c)) {
-        then(c);
-        return;
-    }
-    c->wait_then = then;
-    c->wait_timer.cb = wait_tick;
-    c->wait_timer.arg = c;
-    c->wait_until_ms = fp_loop_now_ms(c->api->loop) + API_FRESH_WAIT_MS;
-    fp_list_push_back(&c->api->waiting, &c->wait_link);
-    fp_timer_start(c->api->loop, &c->wait_timer, API_FRESH_TICK_MS);
-}
-
-void api_call_wake(struct fp_api *api)
-{
-    FP_LIST_FOREACH_SAFE (it, &api->waiting) {
-        struct fp_api_call *c = FP_CONTAINER(it, struct fp_api_call, wait_link);
-        if (!served(c))
-            continue;
-        fp_list_remove(&c->wait_link);
-        fp_timer_stop(&c->wait_timer);
-        c->wait_then(c);
-    }
 }

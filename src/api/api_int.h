@@ -6,9 +6,6 @@
 #include "model/model.h"
 
 #define API_JSON_DEPTH     64
-#define API_FRESH_WAIT_MS  5000 /* contract §2.5: at most 5 s, then 503 */
-#define API_FRESH_TICK_MS  250
-#define API_AWAY_AFTER_MS  2000 /* the database lost for so long is away, not just reconnecting */
 #define API_NAME_PARAMETER "name"
 
 struct fp_api {
@@ -17,6 +14,18 @@ struct fp_api {
     struct fp_http_handlers handlers;
     struct fp_snap *snap;   /* the generation served; NULL before the first */
     struct fp_list waiting; /* calls that wait for a newer revision */
+};
+
+enum api_wait { API_WAIT_NO, API_WAIT_PUBLISHED, API_WAIT_ACKED };
+struct api_options { /* of every write: api_option.c */
+    bool dry_run, allow_missing;
+    enum api_wait wait;
+    uint64_t timeout_ms;
+};
+
+struct api_headers { /* a response's own headers; the common ones are added */
+    struct fp_http_header items[24];
+    size_t n;
 };
 
 struct fp_api_call;
@@ -45,12 +54,20 @@ struct fp_api_call {
     enum fp_auth_grant grant;
     struct fp_problems *problems;
     struct fp_model_resource *resource; /* writes: what is being stored */
-    /* waiting for a revision */
+    struct api_options options;         /* writes */
+    struct fp_store_write *dry;         /* dry runs: what would be written */
+    int64_t dry_version;                /* dry deletions: If-Match, -1 = none */
+    /* a write's answer, while it waits */
+    int status;
+    struct api_headers headers;
+    struct fp_str body;
+    /* waiting: api_wait.c */
     struct fp_list wait_link;
     struct fp_timer wait_timer;
     uint64_t wait_revision, wait_own; /* asked for by the client; committed by this instance */
-    uint64_t wait_until_ms;
-    fp_api_handler wait_then;
+    uint64_t wait_until_ms, wait_tick_ms;
+    bool (*wait_for)(struct fp_api_call *c);
+    fp_api_handler wait_then, wait_over;
 };
 
 /* api_routes.c: the first route whose pattern fits; *name is the raw {name} segment.  NULL: unknown
@@ -65,16 +82,20 @@ const char *api_route_allow(const struct fp_api_route *path, struct fp_arena *a)
 struct fp_http_verdict api_call_headers(struct fp_http_request *r, void *api);
 void api_call_request(struct fp_http_request *r, void *api);
 bool api_call_sees(const struct fp_api_call *c, struct fp_str team);
-/* Runs then(c) as soon as `revision` and what this instance committed is served here: at once,
- * later, or 503 after 5 s.  With the database away own writes are not waited for. */
-void api_call_when_served(struct fp_api_call *c, uint64_t revision, fp_api_handler then);
-void api_call_wake(struct fp_api *api);
+
+/* api_option.c: reads the options into c->options; bad ones become problems */
+void api_options_read(struct fp_api_call *c);
+
+/* api_wait.c.  Reads: then(c) once what the client asks for and what this instance committed is
+ * served here, or 503 after 5 s.  With the database away own writes are not waited for. */
+void api_wait_fresh(struct fp_api_call *c, fp_api_handler then);
+/* Writes: answers with c->status, headers and body, when `wait=` has come true or its time is over.
+ */
+void api_wait_written(struct fp_api_call *c, uint64_t revision, bool changed);
+void api_wait_wake(struct fp_api *api);     /* a new generation is served */
+void api_wait_leave(struct fp_api_call *c); /* the client is gone; no-op when not waiting */
 
 /* api_respond.c: each ends the call */
-struct api_headers { /* a response's own headers; the common ones are added */
-    struct fp_http_header items[24];
-    size_t n;
-};
 void api_header_add(struct api_headers *h, const char *name, struct fp_str value);
 void api_respond(struct fp_api_call *c, int status, struct api_headers *h, struct fp_str body);
 /* message in printf form; problems may be NULL; h may be NULL */
@@ -86,6 +107,13 @@ void api_fail_unavailable(struct fp_api_call *c, const char *message);
 void api_fail_not_found(struct fp_api_call *c);
 void api_too_large(struct fp_http_request *r, uint64_t limit, void *api);
 void api_bad(int status, const char *message, struct fp_buf *out, void *api);
+
+/* api_write.c: answers every outcome that is not a success; false: it is one */
+bool api_write_refused(struct fp_api_call *c, const struct fp_store_result *res);
+/* api_dry.c: what the write would do, against the snapshot (contract §2.8) */
+void api_dry_create(struct fp_api_call *c, const struct fp_store_write *w);
+void api_dry_replace(struct fp_api_call *c, const struct fp_store_write *w);
+void api_dry_delete(struct fp_api_call *c, int64_t if_version);
 
 /* handlers */
 void api_health(struct fp_api_call *c);

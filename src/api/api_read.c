@@ -85,26 +85,12 @@ static void get_now(struct fp_api_call *c)
         api_respond(c, 200, &h, e.rest);
 }
 
-/* The least revision to answer from: what the client asks for, besides our own writes. */
-static void when_fresh(struct fp_api_call *c, fp_api_handler then)
-{
-    uint64_t wanted = 0;
-    struct fp_str header = fp_http_header(c->r, "flowplane-revision");
-    if (header.data && !fp_str_to_u64(fp_str_trim(header), &wanted)) {
-        fp_problem_add_parameter(c->problems, "Flowplane-Revision", FP_P_INVALID_TYPE,
-                                 "must be a revision number");
-        api_fail_problems(c);
-        return;
-    }
-    api_call_when_served(c, wanted, then);
-}
-
 void api_list(struct fp_api_call *c)
 {
-    when_fresh(c, list_now);
+    api_wait_fresh(c, list_now);
 }
 
 void api_get(struct fp_api_call *c)
 {
-    when_fresh(c, get_now);
+    api_wait_fresh(c, get_now);
 }

@@ -28,23 +28,20 @@ static struct fp_str segment(struct fp_arena *a, struct fp_str s)
     return fp_str_n(out, (size_t)(p - out));
 }
 
-/* If-Match: "7", W/"7", 7 and * are accepted; -1 = none, false after a 400 was sent. */
-static bool if_match(struct fp_api_call *c, int64_t *version)
+/* If-Match: "7", W/"7", 7 and * are accepted; -1 = none. */
+static void if_match(struct fp_api_call *c, int64_t *version)
 {
     struct fp_str v = fp_str_trim(fp_http_header(c->r, "if-match"));
     *version = -1;
     if (!v.len || fp_str_eq(v, FP_STR("*")))
-        return true;
+        return;
     if (fp_str_starts(v, FP_STR("W/")))
         v = fp_str_n(v.data + 2, v.len - 2);
     if (v.len >= 2 && v.data[0] == '"' && v.data[v.len - 1] == '"')
         v = fp_str_n(v.data + 1, v.len - 2);
-    if (fp_str_to_i64(v, version) && *version > 0)
-        return true;
-    fp_problem_add_parameter(c->problems, "If-Match", FP_P_INVALID_FORMAT,
-                             "must be a version as in ETag, or *");
-    api_fail_problems(c);
-    return false;
+    if (!fp_str_to_i64(v, version) || *version <= 0)
+        fp_problem_add_parameter(c->problems, "If-Match", FP_P_INVALID_FORMAT,
+                                 "must be a version as in ETag, or *");
 }
 
 /* The teams a team-scoped token may write: for the database no other rows are there. */
@@ -107,7 +104,7 @@ static void conflict(struct fp_api_call *c, const char *pointer, enum fp_problem
 }
 
 /* Every outcome that is not a success; true when it has been answered. */
-static bool refused(struct fp_api_call *c, const struct fp_store_result *res)
+bool api_write_refused(struct fp_api_call *c, const struct fp_store_result *res)
 {
     switch (res->outcome) {
     case FP_STORE_DONE:
@@ -152,9 +149,10 @@ static bool refused(struct fp_api_call *c, const struct fp_store_result *res)
     FP_UNREACHABLE();
 }
 
-static void committed(struct fp_api_call *c, const struct fp_store_result *res,
-                      struct api_headers *h)
+/* The headers that every successful write has. */
+static void committed(struct fp_api_call *c, const struct fp_store_result *res)
 {
+    struct api_headers *h = &c->headers;
     fp_page_raise(&c->api->o.page->committed_revision, res->revision);
     api_header_add(
         h, "flowplane-revision",
@@ -171,10 +169,9 @@ static void written(const struct fp_store_result *res, void *arg)
     struct fp_api_call *c = arg;
     struct fp_model_resource *m = c->resource;
     bool create = strcmp(c->route->method, "POST") == 0;
-    struct api_headers h = {.n = 0};
     struct fp_buf b = {0};
 
-    if (refused(c, res))
+    if (api_write_refused(c, res))
         return;
     struct fp_model_row row = {
         .id = res->id,
@@ -189,16 +186,18 @@ static void written(const struct fp_store_result *res, void *arg)
         .configuration = m->configuration,
     };
     fp_model_render(m->kind, &row, &b);
-    committed(c, res, &h);
-    api_header_add(&h, "etag",
+    c->body = fp_arena_str(c->r->arena, fp_buf_str(&b));
+    fp_buf_fini(&b);
+    committed(c, res);
+    api_header_add(&c->headers, "etag",
                    fp_str_of(fp_arena_printf(c->r->arena, "\"%lld\"", (long long)res->version)));
     if (create)
         api_header_add(
-            &h, "location",
+            &c->headers, "location",
             fp_str_of(fp_arena_printf(c->r->arena, "/api/v1/%s/%.*s", fp_kinds[m->kind].path,
                                       FP_STR_ARG(segment(c->r->arena, m->name)))));
-    api_respond(c, create ? 201 : 200, &h, fp_buf_str(&b));
-    fp_buf_fini(&b);
+    c->status = create ? 201 : 200;
+    api_wait_written(c, res->revision, res->outcome == FP_STORE_DONE);
 }
 
 /* A team-scoped token writes only into its teams; without `team` in the body it takes its own one.
@@ -224,7 +223,18 @@ static bool team_ok(struct fp_api_call *c)
     return false;
 }
 
-static bool parse(struct fp_api_call *c, struct fp_str path_name)
+/* Path and query parameters come before the body (the order of contract §2.1). */
+static bool read_request(struct fp_api_call *c, int64_t *if_version)
+{
+    api_options_read(c);
+    if_match(c, if_version);
+    if (!c->problems->n)
+        return true;
+    api_fail_problems(c);
+    return false;
+}
+
+static bool read_body(struct fp_api_call *c, struct fp_str path_name)
 {
     struct fp_model_options o = {.pool = c->api->o.pool,
                                  .allow_privileged_ports = c->api->o.allow_privileged_ports};
@@ -259,7 +269,7 @@ static struct fp_store_write store_write(struct fp_api_call *c)
         .encoder_version = FP_MODEL_ENCODER_VERSION,
         .refs = m->refs,
         .refs_n = m->refs_n,
-        .allow_missing = fp_str_eq(fp_http_query(c->r, "allowMissing"), FP_STR("true")),
+        .allow_missing = c->options.allow_missing,
         .external_clusters = o->external_clusters,
         .external_clusters_n = o->external_clusters_n,
         .if_version = -1,
@@ -271,37 +281,47 @@ static struct fp_store_write store_write(struct fp_api_call *c)
 
 void api_create(struct fp_api_call *c)
 {
-    if (!parse(c, FP_STR_NULL))
+    int64_t if_version;
+    if (!read_request(c, &if_version) || !read_body(c, FP_STR_NULL))
         return;
     struct fp_store_write w = store_write(c);
-    fp_store_create(c->api->o.store, &w, written, c);
+    if (c->options.dry_run)
+        api_dry_create(c, &w);
+    else
+        fp_store_create(c->api->o.store, &w, written, c);
 }
 
 void api_replace(struct fp_api_call *c)
 {
-    int64_t version;
-    if (!if_match(c, &version) || !parse(c, c->name))
+    int64_t if_version;
+    if (!read_request(c, &if_version) || !read_body(c, c->name))
         return;
     struct fp_store_write w = store_write(c);
-    w.if_version = version;
-    fp_store_replace(c->api->o.store, &w, written, c);
+    w.if_version = if_version;
+    if (c->options.dry_run)
+        api_dry_replace(c, &w);
+    else
+        fp_store_replace(c->api->o.store, &w, written, c);
 }
 
 static void deleted(const struct fp_store_result *res, void *arg)
 {
     struct fp_api_call *c = arg;
-    struct api_headers h = {.n = 0};
-    if (refused(c, res))
+    if (api_write_refused(c, res))
         return;
-    committed(c, res, &h);
-    api_respond(c, 204, &h, FP_STR_NULL);
+    committed(c, res);
+    c->status = 204;
+    api_wait_written(c, res->revision, true);
 }
 
 void api_delete(struct fp_api_call *c)
 {
-    int64_t version;
-    if (!if_match(c, &version))
+    int64_t if_version;
+    if (!read_request(c, &if_version))
         return;
     struct fp_store_actor a = actor(c);
-    fp_store_delete(c->api->o.store, c->route->kind, c->name, version, &a, deleted, c);
+    if (c->options.dry_run)
+        api_dry_delete(c, if_version);
+    else
+        fp_store_delete(c->api->o.store, c->route->kind, c->name, if_version, &a, deleted, c);
 }
