@@ -21,6 +21,7 @@ static const struct fp_api_route routes[] = {
     RESOURCE("clusters", FP_KIND_CLUSTER),
     RESOURCE("routes", FP_KIND_ROUTE),
     RESOURCE("listeners", FP_KIND_LISTENER),
+    RESOURCE("endpoints", FP_KIND_ENDPOINT),
 };
 #define ROUTES_N (sizeof(routes) / sizeof(routes[0]))
 

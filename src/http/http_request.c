@@ -164,16 +164,27 @@ struct fp_str fp_http_decode(struct fp_arena *a, struct fp_str s, bool plus_is_s
     return fp_str_n(out, n);
 }
 
+bool fp_http_query_next(struct fp_http_request *r, const char *name, size_t *pos,
+                        struct fp_str *value)
+{
+    while (*pos < r->query.len) {
+        struct fp_str rest, raw;
+        struct fp_str left = fp_str_n(r->query.data + *pos, r->query.len - *pos);
+        struct fp_str pair = fp_str_split(left, '&', &rest);
+        struct fp_str key = fp_http_decode(r->arena, fp_str_split(pair, '=', &raw), true);
+        *pos = rest.data ? r->query.len - rest.len : r->query.len;
+        if (!key.data || !fp_str_eq_c(key, name))
+            continue;
+        *value = raw.data ? fp_http_decode(r->arena, raw, true) : FP_STR("");
+        return true;
+    }
+    return false;
+}
+
 struct fp_str fp_http_query(struct fp_http_request *r, const char *name)
 {
-    struct fp_str rest = r->query;
-    while (rest.data) {
-        struct fp_str value, pair = fp_str_split(rest, '&', &rest);
-        struct fp_str key = fp_http_decode(r->arena, fp_str_split(pair, '=', &value), true);
-        if (key.data && fp_str_eq_c(key, name)) {
-            struct fp_str v = fp_http_decode(r->arena, value, true);
-            return value.data ? v : FP_STR("");
-        }
-    }
-    return FP_STR_NULL;
+    struct fp_str value = FP_STR_NULL;
+    size_t pos = 0;
+    fp_http_query_next(r, name, &pos, &value);
+    return value;
 }

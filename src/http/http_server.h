@@ -57,6 +57,9 @@ struct fp_str fp_http_header(const struct fp_http_request *r,
 size_t fp_http_header_count(const struct fp_http_request *r, const char *lower_name);
 /* First query parameter of that name, percent-decoded into the arena; FP_STR_NULL when absent. */
 struct fp_str fp_http_query(struct fp_http_request *r, const char *name);
+/* Each query parameter of that name in turn: *pos starts at 0; false at the end. */
+bool fp_http_query_next(struct fp_http_request *r, const char *name, size_t *pos,
+                        struct fp_str *value);
 /* Percent-decodes once; FP_STR_NULL when malformed.  plus_is_space for query strings. */
 struct fp_str fp_http_decode(struct fp_arena *a, struct fp_str s, bool plus_is_space);
 
