@@ -167,10 +167,13 @@ static struct fp_http2_shared *shared_new(const struct fp_http_limits *l)
     nghttp2_session_callbacks_set_send_data_callback(cb, fp_http2_stream_send_data);
     nghttp2_session_callbacks_set_error_callback2(cb, on_error);
     h->callbacks = cb;
-    nghttp2_option_set_no_closed_streams(h->option, 1); /* memory: we use no priorities */
     nghttp2_option_set_stream_reset_rate_limit(h->option, RESET_BURST, RESET_RATE);
-    if (l->h2_only) /* long streams send few headers: no compression state for them */
+    if (l->h2_only) {
+        /* thousands of streams: closed ones are forgotten, a late frame for one is ignored */
+        nghttp2_option_set_no_closed_streams(h->option, 1);
+        /* long streams send few headers: no compression state for them */
         nghttp2_option_set_max_deflate_dynamic_table_size(h->option, 0);
+    }
     return h;
 }
 
