@@ -289,8 +289,10 @@ int main_watcher_run(struct fp_child *child)
     w.master_io = (struct fp_io){.fd = child->master_pidfd, .cb = on_master_gone, .arg = &w};
     fp_io_watch(w.loop, &w.master_io, FP_IO_READ);
     if (err < 0)
-        fatal(fp_arena_printf(w.arena, "the watcher cannot become user '%s': %s",
-                              child->conf->process.user, fp_err_text(err)),
+        fatal(fp_arena_printf(
+                  w.arena,
+                  "the watcher cannot confine itself (process.user '%s', sandbox.mode): %s",
+                  child->conf->process.user, fp_err_text(err)),
               &w);
     else
         run(&w);

@@ -229,6 +229,8 @@ int fp_master_run(const struct fp_master_options *o)
     fp_process_title_set("flowplane: master");
     signal(SIGPIPE, SIG_IGN);
     atomic_store(&m.page->reload_ok, 1);
+    (void)fp_process_nofile(
+        o->conf->process.nofile); /* a socket per slot; children try for themselves */
     if (prepare(&m) < 0 || start(&m) < 0)
         m.exit_status = 1;
     else

@@ -52,6 +52,12 @@ with tap.run():
     fp = Flowplane(pg, start=False, name="log", conf={"observability.log_target": "file:/nonexistent/x.log"})
     fails(fp, "log target", "observability.log_target: cannot open file:/nonexistent/x.log: No such file or directory")
 
+    # a certificate that is none: the worker's last word ends the start
+    fp = Flowplane(pg, start=False, name="cert")
+    fp.write_conf({"xds.tls.cert_path": fp.file, "xds.tls.key_path": fp.file})
+    fails(fp, "bad certificate", "Error: ")
+    tap.like(fp.log(), rf"Error: .*{fp.file}", "bad certificate: with its path")
+
     # in the background: the command returns when the server is up, and -s finds it
     fp = Flowplane(pg, start=False, name="daemon", conf={
         "process.daemon": True, "bootstrap.print": False,
