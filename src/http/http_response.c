@@ -110,18 +110,22 @@ static void add(struct fp_http_answer *a, const char *name, struct fp_str value)
     a->headers[a->headers_n++] = (struct fp_http_header){fp_str_of(name), value};
 }
 
+static bool breaks_line(unsigned char c)
+{
+    return (c < 0x20 && c != '\t') || c == 0x7f;
+}
+
 /* A field that holds a line break would become two: such bytes turn into blanks. */
 static struct fp_str one_line(struct fp_arena *arena, struct fp_str v)
 {
     size_t i = 0;
-    while (i < v.len && ((unsigned char)v.data[i] >= 0x20 || v.data[i] == '\t') &&
-           v.data[i] != 0x7f)
+    while (i < v.len && !breaks_line((unsigned char)v.data[i]))
         i++;
     if (i == v.len)
         return v;
     char *out = fp_arena_dup(arena, v.data, v.len);
     for (; i < v.len; i++)
-        if ((unsigned char)out[i] < 0x20 || out[i] == 0x7f)
+        if (breaks_line((unsigned char)out[i]))
             out[i] = ' ';
     return fp_str_n(out, v.len);
 }
