@@ -1,3 +1,4 @@
+/* Builds one generation into a sealed segment.  Watcher only; never serves. */
 #pragma once
 #include "snap/snap_format.h"
 

@@ -1,3 +1,4 @@
+/* Maps and reads one generation.  Workers and watcher; never writes, never trusts an offset. */
 #pragma once
 #include "snap/snap_format.h"
 

@@ -67,6 +67,10 @@ with tap.run():
         util.find_program(name)
     if shutil.which("dpkg-query") is None and not util.ROOT:
         tap.skip_all("not a Debian")
+    # the ports of a last time: several of these tests may run on one machine
+    RUN.mkdir()
+    (RUN / "ports").write_text(" ".join(str(util.free_port()) for _ in range(5)))
+
     q = Quickstart(1)
     tap.like(q.log(), r"\$ curl http://127\.0\.0\.1:\d+/\nHello from behind Envoy\.", "a request goes through Envoy")
     token, api, envoy = q.find(r"token +(fp_pat_\S+)"), q.find(r"REST API +(http\S+)"), q.find(r"Envoy +(http\S+)")

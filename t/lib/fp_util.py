@@ -139,6 +139,17 @@ def stop_process(popen, sig=signal.SIGTERM, deadline=20.0):
         return None
 
 
+def reachable(program):
+    """The program, or a copy that any user can run: a checkout below /root is root's alone."""
+    if not ROOT:
+        return program
+    copy = tmp() / program.name
+    if not copy.exists():
+        shutil.copy2(program, copy)
+        copy.chmod(0o755)
+    return copy
+
+
 def unprivileged():
     """(uid, gid) for servers that refuse to be root; None when we are not root."""
     import pwd
@@ -242,7 +253,8 @@ def find_program(name, variable=None, folders=()):
     if wanted:
         path = wanted if os.access(wanted, os.X_OK) else None
     else:
-        path = shutil.which(name) or next((str(f / name) for f in folders if os.access(f / name, os.X_OK)), None)
+        path = shutil.which(name) or next(
+            (f"{f}/{name}" for f in folders if os.access(f"{f}/{name}", os.X_OK)), None)
     if path is None:
         tap.skip_all(f"{name} is not here" + (f" (PATH, {variable})" if variable else ""))
     return path

@@ -1,16 +1,17 @@
 # run.sh FILE: what prove calls for every test.  A C test is its program in $FP_OBJS, anything else
 # is run by the interpreter its first line names (python3: $FP_PYTHON, the private one of
 # auto/check, or the system's).  No test may hang: FP_TEST_TIMEOUT seconds (300), then TERM, KILL.
-cache=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/flowplane
+cache=$(. auto/need && need_cache)
 if [ -z "${FP_PYTHON:-}" ]; then
     if [ -x "$cache/venv/bin/python3" ]; then FP_PYTHON=$cache/venv/bin/python3; else FP_PYTHON=python3; fi
 fi
 if [ -z "${FP_ENVOY:-}" ] && [ -x "$cache/venv/bin/envoy" ]; then FP_ENVOY=$cache/venv/bin/envoy; fi
+PATH=$PATH:/usr/sbin:/sbin:$cache/root/usr/sbin
 FP_OBJS=${FP_OBJS:-objs}
 FP_TOP=$(pwd)
 PYTHONPATH=$FP_TOP/t/lib${PYTHONPATH:+:$PYTHONPATH}
 PYTHONDONTWRITEBYTECODE=1
-export FP_PYTHON FP_ENVOY FP_OBJS FP_TOP PYTHONPATH PYTHONDONTWRITEBYTECODE
+export PATH FP_PYTHON FP_ENVOY FP_OBJS FP_TOP PYTHONPATH PYTHONDONTWRITEBYTECODE
 
 # Sanitizers: the first finding ends the program, and goes to stderr, which the harness reads.
 ASAN_OPTIONS=${ASAN_OPTIONS:-abort_on_error=0:detect_leaks=1:strict_string_checks=1}
