@@ -67,6 +67,9 @@ void fp_http_conn_close(struct fp_http_conn *c, enum fp_http_close_reason reason
         c->proto->close(c);
     if (c->tls)
         fp_tls_conn_shutdown(c->tls);
+    if (reason == FP_HTTP_CLOSE_SLOW_READ) /* else the kernel keeps up to 4 MB for minutes */
+        setsockopt(c->io.fd, SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1},
+                   sizeof(struct linger));
     close(c->io.fd);
     fp_list_remove(&c->link);
     fp_list_push_back(&s->dead, &c->link);
@@ -112,11 +115,12 @@ static void write_failed(struct fp_http_conn *c, int rc)
     fp_http_conn_close(c, rc <= FP_ERR_PROTOCOL ? FP_HTTP_CLOSE_TLS : FP_HTTP_CLOSE_RESET);
 }
 
-static void blocked(struct fp_http_conn *c)
+/* Goes on when the socket takes more; also after a turn's worth, for which it may take none. */
+static void await_room(struct fp_http_conn *c, bool *state)
 {
-    if (!c->blocked)
+    if (!*state)
         c->write_ms = fp_http_now(c);
-    c->blocked = true;
+    *state = true;
     if (!c->deadline_ms[FP_HTTP_DL_WRITE])
         fp_http_conn_deadline(c, FP_HTTP_DL_WRITE, c->server->limits.write_timeout_ms);
     fp_http_conn_watch(c);
@@ -147,9 +151,10 @@ static void written(struct fp_http_conn *c)
 static void check_write(struct fp_http_conn *c)
 {
     uint64_t timeout = c->server->limits.write_timeout_ms, now = fp_http_now(c);
-    if (c->blocked && now - c->write_ms >= timeout)
+    bool waits = c->blocked || c->again;
+    if (waits && now - c->write_ms >= timeout)
         fp_http_conn_close(c, FP_HTTP_CLOSE_SLOW_READ);
-    else if (c->blocked)
+    else if (waits)
         fp_http_conn_deadline(c, FP_HTTP_DL_WRITE, c->write_ms + timeout - now);
     else if (c->proto)
         c->proto->on_deadline(c, FP_HTTP_DL_WRITE);
@@ -179,12 +184,11 @@ void fp_http_conn_flush(struct fp_http_conn *c)
     if (!rc && c->tls)
         rc = fp_tls_conn_flush(c->tls);
     if (rc == -EAGAIN) {
-        blocked(c);
+        await_room(c, &c->blocked);
     } else if (rc) {
         write_failed(c, rc);
     } else if (total >= FP_HTTP_TURN_BYTES) {
-        c->again = true;
-        fp_http_conn_watch(c);
+        await_room(c, &c->again);
     } else {
         written(c);
     }
