@@ -16,6 +16,10 @@ struct fp_api *fp_api_new(struct fp_loop *loop, const struct fp_api_options *o)
         .on_bad = api_bad,
     };
     fp_list_init(&api->waiting);
+    api->proxies = fp_mem_calloc(o->trusted_proxies_n + 1, sizeof(*api->proxies));
+    for (size_t i = 0; i < o->trusted_proxies_n; i++)
+        if (fp_cidr_parse(&api->proxies[api->proxies_n], o->trusted_proxies[i].data) == 0)
+            api->proxies_n++;
     return api;
 }
 
@@ -24,6 +28,7 @@ void fp_api_free(struct fp_api **api)
     if (!*api)
         return;
     fp_snap_unref(&(*api)->snap);
+    fp_mem_free((*api)->proxies);
     fp_mem_free(*api);
     *api = NULL;
 }

@@ -17,6 +17,11 @@ struct fp_api_options {
     const struct fp_str *external_clusters;
     size_t external_clusters_n;
     const char *instance_id;
+    const struct fp_str *trusted_proxies,
+        *cors_origins; /* checked by conf; live as long as the API */
+    size_t trusted_proxies_n, cors_origins_n;
+    unsigned write_rate_token, write_rate_address, write_burst; /* per minute, 0 = off */
+    unsigned failure_limit; /* per minute and address, 0 = off */
 };
 struct fp_api *fp_api_new(struct fp_loop *loop, const struct fp_api_options *o);
 void fp_api_free(struct fp_api **api);

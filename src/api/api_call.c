@@ -49,6 +49,7 @@ static struct fp_api_call *call_new(struct fp_api *api, struct fp_http_request *
     }
     if (api->snap)
         c->snap = fp_snap_ref(api->snap);
+    c->client = api_client_of(api, r);
     fp_arena_cleanup(r->arena, release, c);
     r->user = c;
     r->on_abort = aborted;
@@ -69,6 +70,8 @@ static bool authenticate(struct fp_api_call *c)
             fp_str_of(fp_arena_printf(c->r->arena, "fp_pat_%.*s", FP_STR_ARG(c->token.id)));
         return true;
     }
+    if (api_limit_failure(c))
+        return false;
     api_header_add(&h, "www-authenticate",
                    v == FP_AUTH_MISSING
                        ? FP_STR("Bearer realm=\"flowplane\"")
@@ -122,7 +125,9 @@ static bool admitted(struct fp_api_call *c)
         return false;
     }
     if (path && fp_str_eq(r->method, FP_STR("OPTIONS"))) {
-        api_header_add(&h, "allow", fp_str_of(api_route_allow(path, r->arena)));
+        const char *allow = api_route_allow(path, r->arena);
+        api_header_add(&h, "allow", fp_str_of(allow));
+        api_cors_preflight(c, &h, allow);
         api_respond(c, 204, &h, FP_STR_NULL);
         return false;
     }
@@ -146,6 +151,8 @@ static bool admitted(struct fp_api_call *c)
             return false;
         }
     }
+    if (c->route->action && strcmp(c->route->action, "write") == 0 && api_limit_write(c))
+        return false;
     if (raw.data) {
         c->name = fp_http_decode(r->arena, raw, false);
         if (!c->name.data || !fp_str_is_utf8(c->name) || memchr(c->name.data, 0, c->name.len)) {

@@ -4,6 +4,8 @@
 #include "api/api.h"
 #include "auth/auth.h"
 #include "model/model.h"
+#include "obs/obs_limit.h"
+#include "os/os_cidr.h"
 
 #define API_JSON_DEPTH     64
 #define API_NAME_PARAMETER "name"
@@ -12,8 +14,10 @@ struct fp_api {
     struct fp_loop *loop;
     struct fp_api_options o;
     struct fp_http_handlers handlers;
-    struct fp_snap *snap;   /* the generation served; NULL before the first */
-    struct fp_list waiting; /* calls that wait for a newer revision */
+    struct fp_snap *snap;    /* the generation served; NULL before the first */
+    struct fp_list waiting;  /* calls that wait for a newer revision */
+    struct fp_cidr *proxies; /* api.trusted_proxies */
+    size_t proxies_n;
 };
 
 enum api_wait { API_WAIT_NO, API_WAIT_PUBLISHED, API_WAIT_ACKED };
@@ -50,6 +54,7 @@ struct fp_api_call {
     struct fp_str request_id;
     struct fp_snap *snap; /* the generation that authenticated it; holds the token's memory */
     struct fp_snap_token token;
+    struct fp_addr client; /* behind trusted proxies: the hop before them */
     struct fp_str user_id; /* "fp_pat_<uuid>", data == NULL when nobody is known */
     enum fp_auth_grant grant;
     struct fp_problems *problems;
@@ -83,6 +88,14 @@ struct fp_http_verdict api_call_headers(struct fp_http_request *r, void *api);
 void api_call_request(struct fp_http_request *r, void *api);
 bool api_call_sees(const struct fp_api_call *c, struct fp_str team);
 
+/* api_client.c: the client's address */
+struct fp_addr api_client_of(const struct fp_api *api, struct fp_http_request *r);
+/* api_cors.c: what every answer and what a preflight's answer carries */
+void api_cors_headers(struct fp_api_call *c, struct api_headers *h);
+void api_cors_preflight(struct fp_api_call *c, struct api_headers *h, const char *methods);
+/* api_limit.c: true after a 429 was sent */
+bool api_limit_failure(struct fp_api_call *c);
+bool api_limit_write(struct fp_api_call *c);
 /* api_option.c: reads the options into c->options; bad ones become problems */
 void api_options_read(struct fp_api_call *c);
 

@@ -63,7 +63,7 @@ static struct fp_store_actor actor(struct fp_api_call *c)
     char ip[FP_ADDR_TEXT_BYTES];
     struct fp_store_actor a = {
         .user_id = c->user_id,
-        .client_ip = fp_str_of(fp_arena_strdup(c->r->arena, fp_addr_ip_text(&c->r->peer, ip))),
+        .client_ip = fp_str_of(fp_arena_strdup(c->r->arena, fp_addr_ip_text(&c->client, ip))),
         .user_agent = fp_http_header(c->r, "user-agent"),
         .request_id = c->request_id,
     };

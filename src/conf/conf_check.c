@@ -2,9 +2,9 @@
  * Relations between directives, and values whose grammar is of one directive only (contract §12).
  * Runs in the master.  Every check names the directive and where its value came from.
  */
-#include <arpa/inet.h>
 #include <unistd.h>
 #include "core/core_log.h"
+#include "os/os_cidr.h"
 #include "os/os_process.h"
 #include "os/os_socket.h"
 #include "conf/conf_int.h"
@@ -145,23 +145,6 @@ static void check_ports(struct fp_conf_load *l)
             }
 }
 
-static bool cidr_ok(const char *s)
-{
-    char ip[64];
-    unsigned char bytes[16];
-    const char *slash = strchr(s, '/');
-    size_t n = slash ? (size_t)(slash - s) : strlen(s);
-    if (n >= sizeof ip)
-        return false;
-    memcpy(ip, s, n);
-    ip[n] = '\0';
-    bool v4 = inet_pton(AF_INET, ip, bytes) == 1;
-    uint64_t bits = 0;
-    if (!v4 && inet_pton(AF_INET6, ip, bytes) != 1)
-        return false;
-    return !slash || (fp_str_to_u64(fp_str_of(slash + 1), &bits) && bits <= (v4 ? 32 : 128));
-}
-
 /* --- TLS --- */
 
 /* `name` lacks what `because` needs; both as directive and as variable, since either may be used */
@@ -228,6 +211,7 @@ static void check_later(struct fp_conf_load *l)
 void fp_conf_check(struct fp_conf_load *l)
 {
     struct fp_conf *c = l->c;
+    struct fp_cidr range;
     check_user(l);
     check_database(l);
     check_addresses(l, "api.bind_address", &c->api.bind_address);
@@ -236,7 +220,7 @@ void fp_conf_check(struct fp_conf_load *l)
     check_tls(l);
     check_observability(l);
     for (size_t i = 0; i < c->api.trusted_proxies.n; i++)
-        if (!cidr_ok(c->api.trusted_proxies.items[i]))
+        if (fp_cidr_parse(&range, c->api.trusted_proxies.items[i]) < 0)
             fp_conf_error(l, origin_of(l, "api.trusted_proxies"),
                           "api.trusted_proxies: \"%s\" is not a network such as 10.0.0.0/8",
                           c->api.trusted_proxies.items[i]);

@@ -98,11 +98,11 @@ BOOL("api.gzip", 'L', api.gzip, "true", "Compress responses for clients that acc
 DUR("api.header_timeout", 'L', api.header_timeout_ms, "10s", 100, H_MS, "Time in which a request's header must arrive."),
 DUR("api.request_timeout", 'L', api.request_timeout_ms, "30s", 100, H_MS, "Time in which a request must be finished."),
 DUR("api.idle_timeout", 'L', api.idle_timeout_ms, "75s", 100, D_MS, "Idle connections are closed after this time."),
-LIST("api.trusted_proxies", 'L', api.trusted_proxies, "", "Networks whose X-Forwarded-For is believed, as CIDR.", LATER),
-LIST("api.cors_origins", 'L', api.cors_origins, "", "Origins that browsers may call from.", LATER),
-INT("api.write_rate_token", 'L', api.write_rate_token, "0", 0, 1000000, "Writes of a token per minute; 0 is no limit.", LATER),
-INT("api.write_rate_address", 'L', api.write_rate_address, "0", 0, 1000000, "Writes of an address per minute; 0 is no limit.", LATER),
-INT("api.write_burst", 'L', api.write_burst, "20", 1, 1000000, "Writes that may come at once within a rate limit.", LATER),
+LIST("api.trusted_proxies", 'L', api.trusted_proxies, "", "Networks whose X-Forwarded-For is believed, as CIDR."),
+LIST("api.cors_origins", 'L', api.cors_origins, "", "Origins that browsers may call from."),
+INT("api.write_rate_token", 'L', api.write_rate_token, "0", 0, 1000000, "Writes of a token per minute; 0 is no limit."),
+INT("api.write_rate_address", 'L', api.write_rate_address, "0", 0, 1000000, "Writes of an address per minute; 0 is no limit."),
+INT("api.write_burst", 'L', api.write_burst, "20", 1, 1000000, "Writes that may come at once within a rate limit."),
 
 LIST("xds.bind_address", 'W', xds.bind_address, "0.0.0.0", "IP addresses the xDS server listens on."),
 INT("xds.port", 'W', xds.port, "50051", 1, 65535, "Port of the xDS server."),
@@ -136,7 +136,7 @@ LIST("validation.external_clusters", 'L', validation.external_clusters, "xds_clu
 BOOL("validation.allow_privileged_ports", 'L', validation.allow_privileged_ports, "false", "Allow listeners on ports below 1024."),
 
 DUR("auth.default_lifetime", 'L', auth.default_lifetime_ms, "0", 0, 3650 * D_MS, "Lifetime of tokens made without an expiry; 0 is for ever.", LATER),
-INT("auth.failure_limit", 'L', auth.failure_limit, "100", 0, 1000000, "Failed authentications of an address per minute; 0 is no limit.", LATER),
+INT("auth.failure_limit", 'L', auth.failure_limit, "100", 0, 1000000, "Failed authentications of an address per minute; 0 is no limit."),
 
 CHOICE("bootstrap.print", 'R', bootstrap.print, "auto", "false|true|auto", "Print the bootstrap token, or write it to bootstrap.token_file; auto prints in the foreground without a service manager."),
 PATH("bootstrap.token_file", 'R', bootstrap.token_file, NULL, "File the bootstrap token is written to; <state_dir>/bootstrap-token unless set."),

@@ -6,6 +6,7 @@
 #include <unistd.h>
 #include "fp_config.h"
 #include "master/master.h"
+#include "obs/obs_limit.h"
 #include "os/os_memfd.h"
 #include "os/os_process.h"
 #include "store/store_sql.h"
@@ -130,10 +131,12 @@ static int run(struct main_options *o)
         fp_conf_free(&c);
         return 1;
     }
+    struct fp_page *page = fp_shared_pages_new(sizeof(*page));
+    page->limits = fp_limits_new();
     struct fp_master_options m = {.conf = c,
                                   .sources = &o->sources,
                                   .roles = &roles,
-                                  .page = fp_shared_pages_new(sizeof(struct fp_page)),
+                                  .page = page,
                                   .dev = o->sources.dev,
                                   .ephemeral = o->ephemeral,
                                   .err = stderr,

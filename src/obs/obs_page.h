@@ -8,6 +8,8 @@
 
 #define FP_PAGE_SLOTS 256
 
+struct fp_limits;
+
 struct fp_page_slot {               /* one per worker slot, written by that worker */
     _Atomic uint64_t generation;    /* snapshot generation served */
     _Atomic uint64_t revision;      /* its revision */
@@ -29,6 +31,7 @@ struct fp_page {
     _Atomic uint64_t draining;           /* 1 once the master stops or drains */
     _Atomic uint64_t worker_restarts, watcher_restarts, postgres_restarts; /* master */
     _Atomic uint64_t reload_ok; /* 1 unless the last reload failed; master */
+    struct fp_limits *limits;   /* obs_limit.h; made with the page */
     struct fp_page_slot slot[FP_PAGE_SLOTS];
 };
 /* Raises *a to v when v is greater. */

@@ -101,13 +101,17 @@ static void open_store(struct fp_worker *w)
     w->store = fp_store_new(w->loop, &o);
 }
 
+static const struct fp_str *strings(struct fp_worker *w, const struct fp_conf_list *l)
+{
+    struct fp_str *out = fp_arena_alloc(w->arena, (l->n + 1) * sizeof(*out));
+    for (size_t i = 0; i < l->n; i++)
+        out[i] = fp_str_of(l->items[i]);
+    return out;
+}
+
 static void open_api(struct fp_worker *w)
 {
     const struct fp_conf *c = w->child->conf;
-    size_t n = c->validation.external_clusters.n;
-    struct fp_str *external = fp_arena_alloc(w->arena, (n + 1) * sizeof(*external));
-    for (size_t i = 0; i < n; i++)
-        external[i] = fp_str_of(c->validation.external_clusters.items[i]);
     struct fp_api_options o = {
         .store = w->store,
         .pool = w->pool,
@@ -116,9 +120,17 @@ static void open_api(struct fp_worker *w)
         .body_limit_bytes = c->api.body_limit_bytes,
         .bulk_body_limit_bytes = c->api.bulk_body_limit_bytes,
         .allow_privileged_ports = c->validation.allow_privileged_ports,
-        .external_clusters = external,
-        .external_clusters_n = n,
+        .external_clusters = strings(w, &c->validation.external_clusters),
+        .external_clusters_n = c->validation.external_clusters.n,
         .instance_id = c->process.instance_id,
+        .trusted_proxies = strings(w, &c->api.trusted_proxies),
+        .trusted_proxies_n = c->api.trusted_proxies.n,
+        .cors_origins = strings(w, &c->api.cors_origins),
+        .cors_origins_n = c->api.cors_origins.n,
+        .write_rate_token = c->api.write_rate_token,
+        .write_rate_address = c->api.write_rate_address,
+        .write_burst = c->api.write_burst,
+        .failure_limit = c->auth.failure_limit,
     };
     w->api = fp_api_new(w->loop, &o);
     struct fp_http_limits limits = {
