@@ -39,9 +39,9 @@ static void check_timeouts(struct fp_model_reader *r, const struct fp_model_obje
         return;
     const char *key = "perTryTimeoutSeconds";
     fp_model_key_find(fp_model_object_sent(o, "retryPolicy"), key, &key);
-    fp_problem_add(
-        r->ps, fp_pointer_push(r->arena, fp_model_object_at(r, o, "retryPolicy"), fp_str_of(key)),
-        FP_P_OUT_OF_RANGE, "must be below the route's timeout (%lld ms)", (long long)route);
+    fp_problem_add(r->ps, fp_model_path_push(r, fp_model_object_at(r, o, "retryPolicy"), key),
+                   FP_P_OUT_OF_RANGE, "must be below the route's timeout (%lld ms)",
+                   (long long)route);
 }
 
 /* ---- forward ---- */
@@ -204,13 +204,13 @@ static const char *member_at(struct fp_model_reader *r, const json_t *sent, cons
         const json_t *tagged = json_object_get(sent, actions[i].tag);
         if (!tagged)
             continue;
-        pointer = fp_pointer_push(r->arena, pointer, fp_str_of(actions[i].tag));
+        pointer = fp_model_path_push(r, pointer, actions[i].tag);
         sent = tagged;
         break;
     }
     if (!fp_model_key_find(sent, name, &key) && stored && json_object_get(sent, stored))
         key = stored;
-    return fp_pointer_push(r->arena, pointer, fp_str_of(key));
+    return fp_model_path_push(r, pointer, key);
 }
 
 void fp_model_action_check_path(struct fp_model_reader *r, const json_t *action, const json_t *sent,

@@ -100,12 +100,12 @@ json_t *fp_model_choice_read(struct fp_model_reader *r, const struct fp_model_ch
     json_t *members;
     const struct fp_model_variant *variant = tag_of(c, v, &key);
     if (variant) {
-        members = read_tagged(r, variant, json_object_get(v, key),
-                              fp_pointer_push(r->arena, pointer, fp_str_of(key)));
+        members =
+            read_tagged(r, variant, json_object_get(v, key), fp_model_path_push(r, pointer, key));
         return members ? shape(r, c, variant, members) : NULL;
     }
     const json_t *type = fp_model_key_find(v, c->key, &key);
-    const char *at = fp_pointer_push(r->arena, pointer, fp_str_of(type ? key : c->key));
+    const char *at = fp_model_path_push(r, pointer, type ? key : c->key);
     if (!type) {
         fp_problem_add(r->ps, at, FP_P_REQUIRED, "is required");
         return NULL;
@@ -155,7 +155,7 @@ json_t *fp_model_typed_read(struct fp_model_reader *r, const json_t *v, const ch
         return NULL;
     }
     if (!fp_model_typed_is(v)) {
-        fp_problem_add(r->ps, fp_pointer_push(r->arena, pointer, FP_STR("@type")), FP_P_REQUIRED,
+        fp_problem_add(r->ps, fp_model_path_push(r, pointer, "@type"), FP_P_REQUIRED,
                        "a typed configuration has @type, or type_url and value");
         return NULL;
     }

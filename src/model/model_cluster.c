@@ -150,8 +150,8 @@ static void check_discovery(struct fp_model_reader *r, const struct fp_model_obj
         struct fp_str host = fp_model_str(e, "host");
         if (!host.data || fp_model_host_is_ip(host))
             continue;
-        const char *item = fp_pointer_push_index(r->arena, at, i);
-        fp_problem_add(r->ps, fp_pointer_push(r->arena, item, FP_STR("host")), FP_P_INVALID_VALUE,
+        const char *item = fp_model_path_push_index(r, at, i);
+        fp_problem_add(r->ps, fp_model_path_push(r, item, "host"), FP_P_INVALID_VALUE,
                        "type %s takes IP addresses only", fp_model_discovery_names[d]);
     }
     if (d == FP_MODEL_LOGICAL_DNS && json_array_size(list) > 1)

@@ -106,10 +106,42 @@ static json_t *group_of(json_t *groups, json_t *index, const json_t *locality, j
     return group;
 }
 
+/* A locality's weight goes to its groups of every priority; one without endpoints is kept: they may
+ * come. */
+static void weigh(json_t *groups, json_t *index, const json_t *weights)
+{
+    json_t *by_locality = json_object(), *placed = json_object(), *w, *g;
+    struct fp_buf b = {0};
+    size_t i;
+    json_array_foreach ((json_t *)weights, i, w) {
+        struct fp_str key = group_key(&b, json_object_get(w, "locality"), 0);
+        json_object_setn(by_locality, key.data, key.len, json_object_get(w, "weight"));
+    }
+    size_t groups_n = json_object_size(by_locality) ? json_array_size(groups) : 0;
+    for (i = 0; i < groups_n; i++) {
+        g = json_array_get(groups, i);
+        struct fp_str key = group_key(&b, json_object_get(g, "locality"), 0);
+        json_t *weight = json_object_getn(by_locality, key.data, key.len);
+        if (weight)
+            json_object_set(g, "loadBalancingWeight", weight);
+        json_object_setn_new(placed, key.data, key.len, json_true());
+    }
+    json_array_foreach ((json_t *)weights, i, w) {
+        const json_t *locality = json_object_get(w, "locality");
+        struct fp_str key = group_key(&b, locality, 0);
+        if (!json_object_getn(placed, key.data, key.len))
+            json_object_set(group_of(groups, index, locality, 0), "loadBalancingWeight",
+                            json_object_get(w, "weight"));
+    }
+    json_decref(placed);
+    fp_buf_fini(&b);
+    json_decref(by_locality);
+}
+
 static json_t *expand_set(const json_t *endpoints, const json_t *weights, const char *cluster_name)
 {
-    json_t *groups = json_array(), *index = json_object(), *e, *g;
-    size_t i, k;
+    json_t *groups = json_array(), *index = json_object(), *e;
+    size_t i;
     json_array_foreach ((json_t *)endpoints, i, e) {
         json_t *group = group_of(groups, index, json_object_get(e, "locality"),
                                  json_integer_value(json_object_get(e, "priority")));
@@ -120,20 +152,7 @@ static json_t *expand_set(const json_t *endpoints, const json_t *weights, const 
         }
         json_array_append_new(list, lb_endpoint(e));
     }
-    json_array_foreach ((json_t *)weights, i, e) {
-        const json_t *locality = json_object_get(e, "locality");
-        bool used = false;
-        json_array_foreach (groups, k, g) {
-            const json_t *l = json_object_get(g, "locality");
-            if (l ? !json_equal(l, (json_t *)locality) : json_object_size(locality) != 0)
-                continue;
-            json_object_set(g, "loadBalancingWeight", json_object_get(e, "weight"));
-            used = true;
-        }
-        if (!used) /* a weight without endpoints is kept: they may come */
-            json_object_set(group_of(groups, index, locality, 0), "loadBalancingWeight",
-                            json_object_get(e, "weight"));
-    }
+    weigh(groups, index, weights);
     json_decref(index);
     return json_pack("{s:s, s:o}", "clusterName", cluster_name, "endpoints", groups);
 }
@@ -160,7 +179,7 @@ void fp_model_endpoints_check_weights(struct fp_model_reader *r, const json_t *e
         fp_buf_fini(&b);
         if (sum <= (json_int_t)UINT32_MAX)
             continue;
-        fp_problem_add(r->ps, fp_pointer_push_index(r->arena, pointer, i), FP_P_OUT_OF_RANGE,
+        fp_problem_add(r->ps, fp_model_path_push_index(r, pointer, i), FP_P_OUT_OF_RANGE,
                        "the weights of one locality sum to more than 4294967295");
         break;
     }
@@ -173,7 +192,7 @@ static json_t *read_drop_fraction(struct fp_model_reader *r, const json_t *v, co
 {
     const char *key = NULL;
     if (json_is_object(v) && fp_model_key_find(v, "runtimeKey", &key)) {
-        fp_problem_add(r->ps, fp_pointer_push(r->arena, pointer, fp_str_of(key)), FP_P_UNSUPPORTED,
+        fp_problem_add(r->ps, fp_model_path_push(r, pointer, key), FP_P_UNSUPPORTED,
                        "an endpoint set has no runtime keys");
         return NULL;
     }
@@ -192,20 +211,20 @@ static const struct fp_model_schema weight_schema = FP_M_SCHEMA(weight_fields, N
 
 static void check_locality_weights(struct fp_model_reader *r, const json_t *list, const char *at)
 {
-    json_t *a, *b;
-    size_t i, k;
+    json_t *w, *seen = json_object();
+    size_t i;
     uint64_t sum = 0;
-    json_array_foreach ((json_t *)list, i, a) {
-        const char *item = fp_pointer_push_index(r->arena, at, i);
-        sum += (uint64_t)json_integer_value(json_object_get(a, "weight"));
-        json_array_foreach ((json_t *)list, k, b) {
-            if (k >= i ||
-                !json_equal(json_object_get(a, "locality"), json_object_get(b, "locality")))
-                continue;
-            fp_problem_add(r->ps, item, FP_P_DUPLICATE, "a locality is listed twice");
-            break;
-        }
+    struct fp_buf b = {0};
+    json_array_foreach ((json_t *)list, i, w) {
+        sum += (uint64_t)json_integer_value(json_object_get(w, "weight"));
+        struct fp_str key = group_key(&b, json_object_get(w, "locality"), 0);
+        if (json_object_getn(seen, key.data, key.len))
+            fp_problem_add(r->ps, fp_model_path_push_index(r, at, i), FP_P_DUPLICATE,
+                           "a locality is listed twice");
+        json_object_setn_new(seen, key.data, key.len, json_true());
     }
+    fp_buf_fini(&b);
+    json_decref(seen);
     if (sum > UINT32_MAX)
         fp_problem_add(r->ps, at, FP_P_OUT_OF_RANGE, "the weights sum to more than 4294967295");
 }
@@ -217,10 +236,8 @@ static void check_endpoints(struct fp_model_reader *r, const struct fp_model_obj
     for (size_t i = 0; (e = json_array_get(list, i)); i++) {
         struct fp_str host = fp_model_str(e, "host");
         if (host.data && !fp_model_host_is_ip(host))
-            fp_problem_add(
-                r->ps,
-                fp_pointer_push(r->arena, fp_pointer_push_index(r->arena, at, i), FP_STR("host")),
-                FP_P_INVALID_VALUE, "must be an IP address");
+            fp_problem_add(r->ps, fp_model_path_push(r, fp_model_path_push_index(r, at, i), "host"),
+                           FP_P_INVALID_VALUE, "must be an IP address");
     }
     fp_model_endpoints_check_weights(r, list, at);
     check_locality_weights(r, fp_model_object_get(r, o, "localityWeights"),

@@ -78,7 +78,7 @@ static json_t *read_filter(struct fp_model_reader *r, const json_t *v, const cha
     static const struct fp_model_choice choice = {"type", kinds, FP_M_N(kinds)};
     struct fp_str type = fp_json_str(json_is_object(v) ? json_object_get(v, "type") : NULL);
     if (type.data && is_later(type)) {
-        fp_problem_add(r->ps, fp_pointer_push(r->arena, pointer, FP_STR("type")), FP_P_UNSUPPORTED,
+        fp_problem_add(r->ps, fp_model_path_push(r, pointer, "type"), FP_P_UNSUPPORTED,
                        "not available yet; use type custom with typed_config");
         return NULL;
     }
@@ -129,7 +129,7 @@ json_t *fp_model_filters_read(struct fp_model_reader *r, const json_t *v, const 
     if (r->trusted)
         return out;
     json_array_foreach (out, i, m) {
-        const char *at = fp_pointer_push_index(r->arena, pointer, i);
+        const char *at = fp_model_path_push_index(r, pointer, i);
         if (!json_object_get(m, "filter"))
             continue;
         if (is_router(m) && ++routers > 1)
@@ -177,7 +177,7 @@ static json_t *read_scoped(struct fp_model_reader *r, const json_t *v, const cha
 {
     const json_t *off = json_is_object(v) ? json_object_get(v, "disabled") : NULL;
     if (off && json_object_size(v) == 1) {
-        const char *at = fp_pointer_push(r->arena, pointer, FP_STR("disabled"));
+        const char *at = fp_model_path_push(r, pointer, "disabled");
         if (json_is_true(off))
             return json_incref((json_t *)v);
         if (json_is_false(off))
@@ -204,7 +204,7 @@ json_t *fp_model_per_filter_read(struct fp_model_reader *r, const json_t *v, con
     json_t *out = json_object(), *m;
     const char *key;
     json_object_foreach ((json_t *)v, key, m) {
-        const char *at = fp_pointer_push(r->arena, pointer, fp_str_of(key));
+        const char *at = fp_model_path_push(r, pointer, key);
         if (fp_str_trim(fp_str_of(key)).len == 0) {
             fp_problem_add(r->ps, at, FP_P_INVALID_VALUE, "a filter name must not be blank");
             continue;

@@ -8,6 +8,7 @@
  * §5.4.5).
  */
 #pragma once
+#include "core/core_map.h"
 #include "model/model.h"
 
 #define FP_M_N(table)    (sizeof(table) / sizeof((table)[0]))
@@ -36,8 +37,8 @@ struct fp_model_reader {
     bool opaque;     /* a configuration given as bytes was read: references need decoding */
     struct fp_model_warning *warnings;
     size_t warnings_n, warnings_cap;
-    struct fp_ref *notes; /* names seen while reading, with pointers (for fp_model_refs) */
-    size_t notes_n, notes_cap;
+    struct fp_map notes; /* names seen while reading: "<kind> <name>" → pointer (fp_model_refs) */
+    struct fp_model_paths *paths; /* where pointers of the objects being read are spelled */
 };
 
 /* ---- tables ---- */
@@ -88,6 +89,7 @@ struct fp_model_object {
     const json_t *in[2];
     const char *pointer[2];
     size_t in_n;
+    const char *key[2][FP_M_FIELDS_MAX]; /* as sent, by source and field; NULL: absent or null */
     json_t *out;
 };
 
@@ -103,7 +105,7 @@ struct fp_model_choice {
     size_t variants_n;
 };
 
-/* ---- model_read.c ---- */
+/* ---- model_read.c, model_key.c ---- */
 /* NULL (with a problem) when it is no object; else a new reference, possibly incomplete. */
 json_t *fp_model_object_read(struct fp_model_reader *r, const struct fp_model_schema *s,
                              const json_t *v, const char *pointer);
@@ -124,7 +126,7 @@ const json_t *fp_model_object_get(const struct fp_model_reader *r, const struct 
 /* The value as sent, NULL when absent. */
 const json_t *fp_model_object_sent(const struct fp_model_object *o, const char *name);
 /* Pointer of a member in the spelling that was sent (canonical when it was not). */
-const char *fp_model_object_at(const struct fp_model_reader *r, const struct fp_model_object *o,
+const char *fp_model_object_at(struct fp_model_reader *r, const struct fp_model_object *o,
                                const char *name);
 /* More than one of the names (NULL-terminated) sent: mutually_exclusive at the second. */
 void fp_model_object_exclusive(struct fp_model_reader *r, const struct fp_model_object *o,
@@ -132,6 +134,13 @@ void fp_model_object_exclusive(struct fp_model_reader *r, const struct fp_model_
 /* None of them sent: required at the first; more than one: mutually_exclusive. */
 void fp_model_object_one_of(struct fp_model_reader *r, const struct fp_model_object *o,
                             const char *const *names);
+/* A pointer one step longer, valid until the mark is taken back: what stays (problems, warnings,
+ * notes) is copied, so that a big body costs the pointers of its depth and not of its size. */
+const char *fp_model_path_push(struct fp_model_reader *r, const char *pointer, const char *key);
+const char *fp_model_path_push_index(struct fp_model_reader *r, const char *pointer, size_t index);
+size_t fp_model_path_mark(const struct fp_model_reader *r);
+void fp_model_path_rewind(struct fp_model_reader *r, size_t mark);
+const char *fp_model_noted(const struct fp_model_reader *r, enum fp_kind kind, struct fp_str name);
 bool fp_model_key_is(const char *name, const char *key); /* either spelling of `name` */
 const json_t *fp_model_key_find(const json_t *v, const char *name, const char **key);
 void fp_model_snake(char out[FP_M_NAME_BYTES], const char *name);

@@ -108,7 +108,7 @@ static void check_chain(struct fp_model_reader *r, const struct fp_model_object 
     size_t n = json_array_size(filters);
     for (size_t i = 0; (f = json_array_get(filters, i)) && i + 1 < n; i++)
         if (fp_model_network_filter_is_terminal(f))
-            fp_problem_add(r->ps, fp_pointer_push_index(r->arena, at, i), FP_P_INVALID_VALUE,
+            fp_problem_add(r->ps, fp_model_path_push_index(r, at, i), FP_P_INVALID_VALUE,
                            "a terminal filter must be the last");
 }
 static const struct fp_model_field chain_fields[] = {
@@ -197,19 +197,18 @@ static void check_chains(struct fp_model_reader *r, const struct fp_model_object
 {
     const json_t *chains = fp_model_object_get(r, o, "filterChains"), *c;
     const char *at = fp_model_object_at(r, o, "filterChains");
-    json_t *seen = json_array(), *s;
-    size_t k;
+    struct fp_map seen = {0};
     for (size_t i = 0; (c = json_array_get(chains, i)); i++) {
         json_t *match = comparable(json_object_get(c, "match"));
-        bool twice = false;
-        json_array_foreach (seen, k, s)
-            twice |= json_equal(s, match);
-        if (twice)
-            fp_problem_add(r->ps, fp_pointer_push_index(r->arena, at, i), FP_P_DUPLICATE,
+        struct fp_buf b = {0};
+        fp_json_write(&b, match, true);
+        if (fp_map_set(&seen, fp_arena_str(r->arena, fp_buf_str(&b)), &seen))
+            fp_problem_add(r->ps, fp_model_path_push_index(r, at, i), FP_P_DUPLICATE,
                            "another chain has the same match");
-        json_array_append_new(seen, match);
+        fp_buf_fini(&b);
+        json_decref(match);
     }
-    json_decref(seen);
+    fp_map_fini(&seen);
 }
 
 static void check_listener(struct fp_model_reader *r, const struct fp_model_object *o)

@@ -171,10 +171,10 @@ static json_t *read_stored(struct fp_model_reader *r, const json_t *v, const cha
     json_t *m;
     json_object_foreach ((json_t *)v, k, m)
         if (strcmp(k, key) != 0 && strcmp(k, "name") != 0)
-            fp_problem_add_unknown(r->ps, fp_pointer_push(r->arena, pointer, fp_str_of(k)),
-                                   fp_str_of(k), known, FP_M_N(known));
+            fp_problem_add_unknown(r->ps, fp_model_path_push(r, pointer, k), fp_str_of(k), known,
+                                   FP_M_N(known));
     return fp_model_choice_read(r, &choice, json_object_get(v, key),
-                                fp_pointer_push(r->arena, pointer, fp_str_of(key)), NULL);
+                                fp_model_path_push(r, pointer, key), NULL);
 }
 
 json_t *fp_model_network_filter_read(struct fp_model_reader *r, const json_t *v,

@@ -20,8 +20,8 @@ static json_t *read_json_format(struct fp_model_reader *r, const json_t *v, cons
     json_t *m;
     json_object_foreach ((json_t *)v, key, m)
         if (!json_is_string(m))
-            fp_problem_add(r->ps, fp_pointer_push(r->arena, pointer, fp_str_of(key)),
-                           FP_P_INVALID_TYPE, "must be a string");
+            fp_problem_add(r->ps, fp_model_path_push(r, pointer, key), FP_P_INVALID_TYPE,
+                           "must be a string");
     return json_incref((json_t *)v);
 }
 
@@ -139,7 +139,7 @@ json_t *fp_model_tracing_read(struct fp_model_reader *r, const json_t *v, const 
     if (!config || !provider.data || !(is_provider(provider, 0) || is_provider(provider, 1)))
         return out;
     json_t *read = fp_model_object_read(r, is_provider(provider, 0) ? &otel : &zipkin, config,
-                                        fp_pointer_push(r->arena, pointer, fp_str_of(key)));
+                                        fp_model_path_push(r, pointer, key));
     json_object_del(out, "config");
     if (read)
         json_object_set_new(out, "config", read);

@@ -51,8 +51,8 @@ json_t *fp_model_raw_beside(struct fp_model_reader *r, enum fp_kind kind, const 
         if (is_field(s, key) || !model)
             json_object_set(rest, key, v);
         else if (!json_is_null(v))
-            fp_problem_add(r->ps, fp_pointer_push(r->arena, "", fp_str_of(key)),
-                           FP_P_MUTUALLY_EXCLUSIVE, "cannot stand beside envoy");
+            fp_problem_add(r->ps, fp_model_path_push(r, "", key), FP_P_MUTUALLY_EXCLUSIVE,
+                           "cannot stand beside envoy");
     }
     return fp_model_members_read(r, s, rest, "", skip);
 }
@@ -68,8 +68,8 @@ static json_t *with_name(struct fp_model_reader *r, const char *inner, const jso
         json_object_del(copy, key);
         json_object_set_new(copy, inner, json_stringn(name.data, name.len));
     } else if (json_is_string(v) && name.data && !fp_str_eq(fp_json_str(v), name)) {
-        fp_problem_add(r->ps, fp_pointer_push(r->arena, pointer, fp_str_of(key)),
-                       FP_P_INVALID_VALUE, "differs from the resource's name");
+        fp_problem_add(r->ps, fp_model_path_push(r, pointer, key), FP_P_INVALID_VALUE,
+                       "differs from the resource's name");
     }
     return copy; /* a wrong type is the encoder's to report */
 }
@@ -81,9 +81,12 @@ static void warn_opaque(struct fp_model_reader *r, const json_t *v, const char *
     json_t *m;
     size_t i;
     if (json_is_array(v)) {
-        json_array_foreach ((json_t *)v, i, m)
+        json_array_foreach ((json_t *)v, i, m) {
+            size_t mark = fp_model_path_mark(r);
             if (json_is_object(m) || json_is_array(m))
-                warn_opaque(r, m, fp_pointer_push_index(r->arena, pointer, i));
+                warn_opaque(r, m, fp_model_path_push_index(r, pointer, i));
+            fp_model_path_rewind(r, mark);
+        }
         return;
     }
     struct fp_str url = fp_json_str(fp_model_key_find(v, "type_url", NULL));
@@ -94,9 +97,12 @@ static void warn_opaque(struct fp_model_reader *r, const json_t *v, const char *
                           FP_STR_ARG(name));
         return;
     }
-    json_object_foreach ((json_t *)v, key, m)
+    json_object_foreach ((json_t *)v, key, m) {
+        size_t mark = fp_model_path_mark(r);
         if (json_is_object(m) || json_is_array(m))
-            warn_opaque(r, m, fp_pointer_push(r->arena, pointer, fp_str_of(key)));
+            warn_opaque(r, m, fp_model_path_push(r, pointer, key));
+        fp_model_path_rewind(r, mark);
+    }
 }
 
 /* What the encoded element says, as canonical JSON. */

@@ -15,65 +15,13 @@ static bool is_upper(char c)
     return c >= 'A' && c <= 'Z';
 }
 
-void fp_model_snake(char out[FP_M_NAME_BYTES], const char *name)
-{
-    size_t n = 0;
-    for (const char *p = name; *p; p++) {
-        FP_ASSERT(n + 3 < FP_M_NAME_BYTES);
-        if (is_upper(*p))
-            out[n++] = '_';
-        out[n++] = is_upper(*p) ? (char)(*p - 'A' + 'a') : *p;
-    }
-    out[n] = '\0';
-}
-
-/* The next character of a key in camelCase: "_x" reads as 'X'. */
-static char next_camel(const char **p)
-{
-    char c = *(*p)++;
-    bool word = c == '_' && ((**p >= 'a' && **p <= 'z') || (**p >= '0' && **p <= '9'));
-    if (!word)
-        return c;
-    c = *(*p)++;
-    return c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
-}
-
-bool fp_model_key_is(const char *name, const char *key)
-{
-    if (strcmp(name, key) == 0)
-        return true;
-    bool upper = false, under = false;
-    for (const char *p = key; *p; p++) {
-        upper |= is_upper(*p);
-        under |= *p == '_';
-    }
-    if (upper && under) /* neither of the two spellings */
-        return false;
-    const char *a = name, *b = key;
-    while (*a && *b)
-        if (next_camel(&a) != next_camel(&b))
-            return false;
-    return !*a && !*b;
-}
-
-const json_t *fp_model_key_find(const json_t *v, const char *name, const char **key)
-{
-    const char *k;
-    json_t *m;
-    json_object_foreach ((json_t *)v, k, m) {
-        if (!fp_model_key_is(name, k) || json_is_null(m))
-            continue;
-        if (key)
-            *key = k;
-        return m;
-    }
-    return NULL;
-}
-
 static const struct fp_model_field *field_of(const struct fp_model_reader *r,
                                              const struct fp_model_schema *s, const char *key)
 {
-    for (size_t i = 0; i < s->fields_n; i++) {
+    for (size_t i = 0; i < s->fields_n; i++)
+        if (strcmp(s->fields[i].name, key) == 0)
+            return &s->fields[i];
+    for (size_t i = 0; i < s->fields_n; i++) { /* the other spelling, another name */
         const struct fp_model_field *f = &s->fields[i];
         if (fp_model_key_is(f->name, key) || (f->alias && fp_model_key_is(f->alias, key)) ||
             (r->tagged && f->stored && strcmp(f->stored, key) == 0))
@@ -99,45 +47,6 @@ static const char *out_key(const struct fp_model_reader *r, const struct fp_mode
         return f->name;
     fp_model_snake(buf, f->name);
     return buf;
-}
-
-static const char *push(const struct fp_model_reader *r, const char *pointer, const char *key)
-{
-    return fp_pointer_push(r->arena, pointer, fp_str_of(key));
-}
-
-void fp_model_warn(struct fp_model_reader *r, const char *code, const char *pointer,
-                   const char *fmt, ...)
-{
-    if (r->trusted)
-        return;
-    if (r->warnings_n == r->warnings_cap) {
-        r->warnings_cap = r->warnings_cap ? 2 * r->warnings_cap : 8;
-        struct fp_model_warning *w = fp_arena_alloc(r->arena, r->warnings_cap * sizeof(*w));
-        if (r->warnings_n)
-            memcpy(w, r->warnings, r->warnings_n * sizeof(*w));
-        r->warnings = w;
-    }
-    va_list ap;
-    va_start(ap, fmt);
-    r->warnings[r->warnings_n++] = (struct fp_model_warning){
-        .code = code, .pointer = pointer, .message = fp_arena_vprintf(r->arena, fmt, ap)};
-    va_end(ap);
-}
-
-void fp_model_note(struct fp_model_reader *r, enum fp_kind kind, struct fp_str name,
-                   const char *pointer)
-{
-    if (r->trusted)
-        return;
-    if (r->notes_n == r->notes_cap) {
-        r->notes_cap = r->notes_cap ? 2 * r->notes_cap : 16;
-        struct fp_ref *n = fp_arena_alloc(r->arena, r->notes_cap * sizeof(*n));
-        if (r->notes_n)
-            memcpy(n, r->notes, r->notes_n * sizeof(*n));
-        r->notes = n;
-    }
-    r->notes[r->notes_n++] = (struct fp_ref){.kind = kind, .name = name, .pointer = pointer};
 }
 
 /* ---- scalar values ---- */
@@ -295,7 +204,7 @@ static void check_unique(struct fp_model_reader *r, const json_t *list, const ch
         struct fp_str key = fp_arena_str(r->arena, fp_buf_str(&b));
         fp_buf_fini(&b);
         if (fp_map_set(&seen, key, m))
-            fp_problem_add(r->ps, fp_pointer_push_index(r->arena, pointer, i), FP_P_DUPLICATE,
+            fp_problem_add(r->ps, fp_model_path_push_index(r, pointer, i), FP_P_DUPLICATE,
                            "is in the list twice");
     }
     fp_map_fini(&seen);
@@ -324,8 +233,10 @@ static json_t *read_list(struct fp_model_reader *r, const struct fp_model_field 
         fp_problem_add(r->ps, pointer, FP_P_TOO_MANY, "must have at most %zu items", f->max_items);
     json_t *m;
     json_array_foreach ((json_t *)v, i, m) {
-        json_t *one = read_one(r, f, m, fp_pointer_push_index(r->arena, pointer, i));
+        size_t mark = fp_model_path_mark(r);
+        json_t *one = read_one(r, f, m, fp_model_path_push_index(r, pointer, i));
         json_array_append_new(out, one ? one : json_null()); /* keeps indices aligned */
+        fp_model_path_rewind(r, mark);
     }
     if ((f->flags & FP_M_UNIQUE) && !r->trusted)
         check_unique(r, v, pointer);
@@ -354,6 +265,10 @@ static void unknown(struct fp_model_reader *r, const struct fp_model_schema *s,
 {
     const char *known[FP_M_FIELDS_MAX + 16];
     size_t n = 0;
+    if (r->ps->n == FP_PROBLEMS_MAX) { /* only counted: a hint would cost time for nobody */
+        fp_problem_add(r->ps, pointer, FP_P_UNKNOWN_FIELD, "unknown field");
+        return;
+    }
     bool snake = strchr(key, '_') != NULL;
     for (size_t i = 0; i < s->fields_n; i++) {
         char buf[FP_M_NAME_BYTES];
@@ -362,47 +277,54 @@ static void unknown(struct fp_model_reader *r, const struct fp_model_schema *s,
     }
     for (; skip && *skip && n < FP_M_N(known); skip++)
         known[n++] = *skip;
-    fp_problem_add_unknown(r->ps, push(r, pointer, key), fp_str_of(key), known, n);
+    fp_problem_add_unknown(r->ps, pointer, fp_str_of(key), known, n);
 }
 
-/* Members of one source into o->out.  A member that an earlier source gave must be the same. */
+/* Into o->out; a member that an earlier source gave must be the same. */
+static void keep(struct fp_model_reader *r, struct fp_model_object *o,
+                 const struct fp_model_field *f, json_t *v, const char *pointer)
+{
+    char buf[FP_M_NAME_BYTES];
+    const char *k = out_key(r, f, buf);
+    const json_t *earlier = json_object_get(o->out, k);
+    if (earlier && !json_equal(earlier, v))
+        fp_problem_add(r->ps, pointer, FP_P_INVALID_VALUE,
+                       "differs from the same member of config");
+    if (earlier)
+        json_decref(v);
+    else
+        json_object_set_new(o->out, k, v);
+}
+
 static void read_source(struct fp_model_reader *r, struct fp_model_object *o, size_t source,
                         const char *const *skip)
 {
     const struct fp_model_schema *s = o->schema;
-    const char *pointer = o->pointer[source], *key;
+    const char *key;
     bool seen[FP_M_FIELDS_MAX] = {false};
     FP_ASSERT(s->fields_n <= FP_M_FIELDS_MAX);
     json_t *v;
     json_object_foreach ((json_t *)o->in[source], key, v) {
         if (in_names(skip, key))
             continue;
+        size_t mark = fp_model_path_mark(r);
+        const char *at = fp_model_path_push(r, o->pointer[source], key);
         const struct fp_model_field *f = field_of(r, s, key);
+        size_t i = f ? (size_t)(f - s->fields) : 0;
+        json_t *c = NULL;
         if (!f) {
-            unknown(r, s, skip, pointer, key);
-            continue;
-        }
-        const char *at = push(r, pointer, key);
-        if (seen[f - s->fields]) {
+            unknown(r, s, skip, at, key);
+        } else if (seen[i]) {
             fp_problem_add(r->ps, at, FP_P_DUPLICATE, "%s is given twice", f->name);
-            continue;
+        } else if (!json_is_null(v)) { /* null: an absent optional; if required, missing below */
+            bool single = f->alias && fp_model_key_is(f->alias, key);
+            o->key[source][i] = key;
+            c = f->flags & FP_M_LIST ? read_list(r, f, v, at, single) : read_one(r, f, v, at);
         }
-        seen[f - s->fields] = true;
-        if (json_is_null(v)) /* an absent optional; a required one is found missing below */
-            continue;
-        bool single = f->alias && fp_model_key_is(f->alias, key);
-        json_t *c = f->flags & FP_M_LIST ? read_list(r, f, v, at, single) : read_one(r, f, v, at);
-        if (!c)
-            continue;
-        char buf[FP_M_NAME_BYTES];
-        const char *k = out_key(r, f, buf);
-        const json_t *earlier = json_object_get(o->out, k);
-        if (earlier && !json_equal(earlier, c))
-            fp_problem_add(r->ps, at, FP_P_INVALID_VALUE, "differs from the same member of config");
-        if (earlier)
-            json_decref(c);
-        else
-            json_object_set_new(o->out, k, c);
+        seen[i] |= f != NULL;
+        if (c)
+            keep(r, o, f, c, at);
+        fp_model_path_rewind(r, mark);
     }
 }
 
@@ -410,7 +332,7 @@ static json_t *finish(struct fp_model_reader *r, struct fp_model_object *o)
 {
     for (size_t i = 0; i < o->schema->fields_n; i++) {
         const struct fp_model_field *f = &o->schema->fields[i];
-        if ((f->flags & FP_M_REQUIRED) && !fp_model_object_has(o, f->name))
+        if ((f->flags & FP_M_REQUIRED) && !o->key[0][i] && !o->key[1][i])
             fp_problem_add(r->ps, fp_model_object_at(r, o, f->name), FP_P_REQUIRED, "is required");
     }
     if (o->schema->check && !r->trusted)
@@ -457,18 +379,11 @@ json_t *fp_model_root_read(struct fp_model_reader *r, const struct fp_model_sche
 
 static const char *sent_key(const struct fp_model_object *o, const char *name, size_t *source)
 {
-    const struct fp_model_field *f = field_named(o->schema, name);
-    struct fp_model_reader tagged = {.tagged = 1};
-    for (size_t i = 0; i < o->in_n; i++) {
-        const char *key;
-        json_t *v;
-        json_object_foreach ((json_t *)o->in[i], key, v) {
-            if (json_is_null(v) || field_of(&tagged, o->schema, key) != f)
-                continue;
-            *source = i;
-            return key;
-        }
-    }
+    size_t i = (size_t)(field_named(o->schema, name) - o->schema->fields);
+    for (*source = 0; *source < o->in_n; (*source)++)
+        if (o->key[*source][i])
+            return o->key[*source][i];
+    *source = o->in_n - 1;
     return NULL;
 }
 
@@ -487,17 +402,17 @@ const json_t *fp_model_object_get(const struct fp_model_reader *r, const struct 
 
 const json_t *fp_model_object_sent(const struct fp_model_object *o, const char *name)
 {
-    size_t source = 0;
+    size_t source;
     const char *key = sent_key(o, name, &source);
     return key ? json_object_get(o->in[source], key) : NULL;
 }
 
-const char *fp_model_object_at(const struct fp_model_reader *r, const struct fp_model_object *o,
+const char *fp_model_object_at(struct fp_model_reader *r, const struct fp_model_object *o,
                                const char *name)
 {
-    size_t source = o->in_n - 1;
+    size_t source;
     const char *key = sent_key(o, name, &source);
-    return push(r, o->pointer[source], key ? key : name);
+    return fp_model_path_push(r, o->pointer[source], key ? key : name);
 }
 
 static size_t sent(struct fp_model_reader *r, const struct fp_model_object *o,

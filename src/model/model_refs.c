@@ -31,14 +31,6 @@ static const char *spell(struct walk *w, const struct frame *f)
                   : fp_pointer_push_index(w->r->arena, up, f->index);
 }
 
-static const char *noted(const struct fp_model_reader *r, enum fp_kind kind, struct fp_str name)
-{
-    for (size_t i = 0; i < r->notes_n; i++)
-        if (r->notes[i].kind == kind && fp_str_eq(r->notes[i].name, name))
-            return r->notes[i].pointer;
-    return NULL;
-}
-
 static void found(struct walk *w, enum fp_kind kind, const json_t *name, const struct frame *f)
 {
     struct fp_str s = fp_json_str(name);
@@ -55,9 +47,10 @@ static void found(struct walk *w, enum fp_kind kind, const json_t *name, const s
             memcpy(grown, w->refs, w->n * sizeof(*grown));
         w->refs = grown;
     }
-    w->refs[w->n++] = (struct fp_ref){.kind = kind,
-                                      .name = fp_arena_str(w->r->arena, s),
-                                      .pointer = w->base ? spell(w, f) : noted(w->r, kind, s)};
+    w->refs[w->n++] =
+        (struct fp_ref){.kind = kind,
+                        .name = fp_arena_str(w->r->arena, s),
+                        .pointer = w->base ? spell(w, f) : fp_model_noted(w->r, kind, s)};
 }
 
 /* A ConfigSource that asks a management server; a file on the Envoy host is none of ours. */
@@ -92,34 +85,75 @@ static void find_items(struct walk *w, const json_t *object, const char *list, c
     }
 }
 
-static void look(struct walk *w, const json_t *v, const struct frame *at)
+/* What a member of this name refers to; `v` is its value, `object` holds it. */
+static void names_cluster(struct walk *w, const json_t *object, const json_t *v,
+                          const struct frame *at)
 {
-    const char *key = at ? at->key : NULL;
-    if (fp_model_key_find(v, "cluster", NULL))
-        find(w, FP_KIND_CLUSTER, v, "cluster", at);
-    find(w, FP_KIND_CLUSTER, v, "collectorCluster", at);
-    if (from_server(fp_model_key_find(v, "sdsConfig", NULL)))
-        find(w, FP_KIND_SECRET, v, "name", at);
-    if (fp_str_eq_c(fp_model_typed_name(v), AGGREGATE))
-        find_items(w, v, "clusters", NULL, at);
-    if (!key)
-        return;
-    if (fp_model_key_is("envoyGrpc", key))
-        find(w, FP_KIND_CLUSTER, v, "clusterName", at);
-    else if (fp_model_key_is("weightedClusters", key))
-        find_items(w, v, "clusters", "name", at);
-    else if (fp_model_key_is("rds", key) && from_server(fp_model_key_find(v, "configSource", NULL)))
+    found(w, FP_KIND_CLUSTER, v, at);
+}
+
+static void grpc(struct walk *w, const json_t *object, const json_t *v, const struct frame *at)
+{
+    find(w, FP_KIND_CLUSTER, v, "clusterName", at);
+}
+
+static void weighted(struct walk *w, const json_t *object, const json_t *v, const struct frame *at)
+{
+    find_items(w, v, "clusters", "name", at);
+}
+
+static void rds(struct walk *w, const json_t *object, const json_t *v, const struct frame *at)
+{
+    if (from_server(fp_model_key_find(v, "configSource", NULL)))
         find(w, FP_KIND_ROUTE, v, "routeConfigName", at);
 }
 
-static bool is_free_data(const char *key)
+static void sds(struct walk *w, const json_t *object, const json_t *v, const struct frame *at)
 {
-    static const char *const keys[] = {"metadata",   "filterMetadata", "typedFilterMetadata",
-                                       "jsonFormat", "node",           NULL};
-    for (const char *const *k = keys; *k; k++)
-        if (fp_model_key_is(*k, key))
-            return true;
-    return false;
+    if (from_server(v))
+        find(w, FP_KIND_SECRET, object, "name", at->up);
+}
+
+static const struct {
+    const char *key;
+    void (*refer)(struct walk *w, const json_t *object, const json_t *v, const struct frame *at);
+} members[] = {
+    {"cluster", names_cluster},
+    {"collectorCluster", names_cluster},
+    {"envoyGrpc", grpc},
+    {"weightedClusters", weighted},
+    {"rds", rds},
+    {"sdsConfig", sds},
+    {"metadata", NULL},
+    {"filterMetadata", NULL}, /* free data: not looked into */
+    {"typedFilterMetadata", NULL},
+    {"jsonFormat", NULL},
+    {"node", NULL},
+};
+
+static bool is_struct(struct fp_str type)
+{
+    return fp_str_eq_c(type, "google.protobuf.Struct") ||
+           fp_str_eq_c(type, "xds.type.v3.TypedStruct") ||
+           fp_str_eq_c(type, "udpa.type.v1.TypedStruct");
+}
+
+static void visit(struct walk *w, const json_t *v, const struct frame *at);
+
+static void visit_member(struct walk *w, const json_t *object, const char *key, const json_t *m,
+                         const struct frame *at)
+{
+    struct frame f = {.up = at, .key = key};
+    for (size_t i = 0; i < FP_M_N(members); i++) {
+        if (!fp_model_key_is(members[i].key, key))
+            continue;
+        if (!members[i].refer)
+            return;
+        members[i].refer(w, object, m, &f);
+        break;
+    }
+    if (json_is_object(m) || json_is_array(m))
+        visit(w, m, &f);
 }
 
 static void visit(struct walk *w, const json_t *v, const struct frame *at)
@@ -135,17 +169,15 @@ static void visit(struct walk *w, const json_t *v, const struct frame *at)
         }
         return;
     }
-    struct fp_str type = fp_model_typed_name(v);
-    if (fp_str_eq_c(type, "google.protobuf.Struct") ||
-        fp_str_eq_c(type, "xds.type.v3.TypedStruct") ||
-        fp_str_eq_c(type, "udpa.type.v1.TypedStruct"))
-        return;
-    look(w, v, at);
-    json_object_foreach ((json_t *)v, key, m) {
-        struct frame f = {.up = at, .key = key};
-        if ((json_is_object(m) || json_is_array(m)) && !is_free_data(key))
-            visit(w, m, &f);
+    if (json_object_get(v, "@type")) {
+        struct fp_str type = fp_model_typed_name(v);
+        if (is_struct(type))
+            return;
+        if (fp_str_eq_c(type, AGGREGATE))
+            find_items(w, v, "clusters", NULL, at);
     }
+    json_object_foreach ((json_t *)v, key, m)
+        visit_member(w, v, key, m, at);
 }
 
 /* A cluster's endpoint set: named, or called like the cluster. */

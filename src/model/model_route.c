@@ -87,15 +87,15 @@ static void check_hosts(struct fp_model_reader *r, const struct fp_model_object 
     const char *at = fp_model_object_at(r, o, "virtualHosts");
     struct fp_map names = {0}, domains = {0};
     for (size_t i = 0; (h = json_array_get(hosts, i)); i++) {
-        const char *item = fp_pointer_push_index(r->arena, at, i);
+        const char *item = fp_model_path_push_index(r, at, i);
         struct fp_str name = fp_model_str(h, "name");
         if (name.data && fp_map_set(&names, name, &names))
-            fp_problem_add(r->ps, fp_pointer_push(r->arena, item, FP_STR("name")), FP_P_DUPLICATE,
+            fp_problem_add(r->ps, fp_model_path_push(r, item, "name"), FP_P_DUPLICATE,
                            "another virtual host has this name");
-        const char *list = fp_pointer_push(r->arena, item, FP_STR("domains"));
+        const char *list = fp_model_path_push(r, item, "domains");
         for (size_t k = 0; (d = json_array_get(json_object_get(h, "domains"), k)); k++)
             if (json_is_string(d) && seen_before(r, &domains, fp_json_str(d)))
-                fp_problem_add(r->ps, fp_pointer_push_index(r->arena, list, k), FP_P_DUPLICATE,
+                fp_problem_add(r->ps, fp_model_path_push_index(r, list, k), FP_P_DUPLICATE,
                                "the domain is listed twice");
     }
     fp_map_fini(&names);
