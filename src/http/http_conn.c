@@ -309,10 +309,10 @@ static ssize_t read_some(struct fp_http_conn *c)
 static void at_eof(struct fp_http_conn *c)
 {
     c->eof = true;
-    if (c->closing && !c->blocked)
+    if (c->lingering)
         fp_http_conn_close(c, c->reason);
     else if (c->closing)
-        return; /* the answer is still under way */
+        return; /* the answer is still under way; the flush that follows ends it */
     else if (!c->proto)
         fp_http_conn_close(c, FP_HTTP_CLOSE_PEER);
     else

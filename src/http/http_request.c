@@ -73,7 +73,8 @@ bool fp_http_exchange_append(struct fp_http_exchange *ex, struct fp_str piece)
         fp_http_exchange_too_large(ex);
         return false;
     }
-    if (piece.len > FP_HTTP_BODIES_MAX - s->bodies_bytes) {
+    size_t most = ex->body_limit > FP_HTTP_BODIES_MAX ? ex->body_limit : FP_HTTP_BODIES_MAX;
+    if (piece.len > most || s->bodies_bytes > most - piece.len) {
         static const struct fp_http_header retry = {{"retry-after", 11}, {"1", 1}};
         struct fp_http_response resp = {.status = 503, .headers = &retry, .headers_n = 1};
         if (ex->r.on_abort) /* its handler will not see this request again */

@@ -79,6 +79,26 @@ with tap.run():
     c.response()
     tap.ok(cpu() - before < 20, "no busy loop meanwhile", cpu() - before)
     c.close()
+    for text, want in (b"GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", 200), (b"GET /x HTTP/1.1\r\n\r\n", 400):
+        inc, out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        obj, c = context(ca).wrap_bio(inc, out, server_hostname="localhost"), e.connect()
+        while True:
+            try:
+                obj.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                c.send(out.read())
+                inc.write(c.sock.recv(65536))
+        obj.write(text)
+        try:
+            obj.unwrap()
+        except ssl.SSLWantReadError:
+            pass
+        c.send(out.read())  # request and close_notify in one segment
+        while data := c.sock.recv(65536):
+            inc.write(data)
+        tap.like(obj.read(65536).decode(), f"^HTTP/1.1 {want} ", f"a client that closes its side at once still gets its {want}")
+        c.close()
     tap.ok(refused(e, False, context(ca, ["spdy/3"])), "ALPN without anything we speak is refused")
     tap.ok(refused(e, True, context(ca, h1)) and refused(e, True, context(ca)), "the xDS port insists on ALPN h2")
     raw = e.connect(True, tls=context(ca, h2))
