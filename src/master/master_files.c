@@ -21,52 +21,71 @@ static const struct fp_conf *conf(const struct master *m)
     return m->o->conf;
 }
 
-/* Made when missing; as root it then belongs to the service user. */
-static int directory(struct master *m, const char *name, const char *path, unsigned mode, bool must)
+/*
+ * Gives a directory to the service user.  By descriptor and without following a link: what lies in
+ * a directory of that user may have been put there by it.
+ */
+int master_directory_own(const struct master *m, const char *path, unsigned mode)
 {
-    struct stat st;
-    uid_t uid;
-    gid_t gid;
-    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode) && access(path, W_OK | X_OK) == 0)
-        return 0;
-    const char *slash = strrchr(path, '/');
+    uid_t uid = geteuid();
+    gid_t gid = getegid();
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
     int err = 0;
-    if (slash && slash != path) { /* parents as usual: the service user must get through */
-        char parent[4096];
-        snprintf(parent, sizeof parent, "%.*s", (int)(slash - path), path);
-        err = fp_file_mkdirs(parent, 0755);
-    }
-    if (err >= 0)
-        err = fp_file_mkdirs(path, mode);
-    if (err >= 0 && geteuid() == 0 &&
+    if (uid == 0 &&
         fp_process_user_lookup(conf(m)->process.user, conf(m)->process.group, &uid, &gid) &&
-        chown(path, uid, gid) < 0)
+        fchown(fd, uid, gid) < 0)
         err = -errno;
-    if (err >= 0 && access(path, W_OK | X_OK) < 0)
+    if (err == 0 && fchmod(fd, mode) < 0)
         err = -errno;
-    if (err >= 0)
-        return 0;
-    if (must)
-        master_complain(m, "%s: cannot use %s: %s", name, path, fp_err_text(err));
-    else
-        fp_log_warn(FP_LOG_MASTER, "%s: cannot use %s: %s", name, path, fp_err_text(err));
-    return must ? err : 0;
+    close(fd);
+    return err;
 }
 
+/* Parents as usual, so that the service user gets through. */
+static int make(const char *path)
+{
+    return fp_file_mkdirs(path, 0755);
+}
+
+/* runtime_dir stays the master's own (its pid file is believed by -s), state_dir is for children.
+ */
 int master_directories(struct master *m)
 {
-    bool must = conf(m)->process.daemon || conf(m)->database.embedded;
-    int err = directory(m, "process.runtime_dir", conf(m)->process.runtime_dir, 0755, must);
-    if (err < 0)
+    const char *run = conf(m)->process.runtime_dir, *state = conf(m)->process.state_dir;
+    bool embedded = conf(m)->database.embedded, must = conf(m)->process.daemon || embedded;
+    int err = make(run);
+    if (err >= 0 && access(run, W_OK | X_OK) < 0)
+        err = -errno;
+    if (err < 0 && must) {
+        master_complain(m, "process.runtime_dir: cannot use %s: %s", run, fp_err_text(err));
         return err;
-    return directory(m, "process.state_dir", conf(m)->process.state_dir, 0750,
-                     conf(m)->database.embedded);
+    }
+    bool there = access(state, F_OK) == 0;
+    err = make(state);
+    if (err >= 0 && !there)
+        err = master_directory_own(m, state, 0750);
+    if (err >= 0 && access(state, W_OK | X_OK) < 0)
+        err = -errno;
+    if (err < 0 && embedded) {
+        master_complain(m, "process.state_dir: cannot use %s: %s", state, fp_err_text(err));
+        return err;
+    }
+    if (err < 0)
+        fp_log_warn(FP_LOG_MASTER, "process.state_dir: cannot use %s: %s; no snapshot cache", state,
+                    fp_err_text(err));
+    return 0;
 }
 
+/* A file that was linked to elsewhere is not written. */
 static int write_pid(int fd)
 {
     char text[32];
+    struct stat st;
     int n = snprintf(text, sizeof text, "%d\n", (int)getpid());
+    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_nlink != 1)
+        return -EPERM;
     return ftruncate(fd, 0) < 0 || pwrite(fd, text, (size_t)n, 0) != n ? -errno : 0;
 }
 
@@ -91,7 +110,7 @@ int master_lock(struct master *m)
         return m->lock_fd;
     }
     if (m->lock_fd < 0) {
-        fp_log_warn(FP_LOG_MASTER, "process.state_dir: cannot lock %s: %s; no snapshot cache", path,
+        fp_log_warn(FP_LOG_MASTER, "process.state_dir: cannot lock %s: %s", path,
                     fp_err_text(m->lock_fd));
         return 0;
     }

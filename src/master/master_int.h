@@ -76,6 +76,7 @@ struct master {
 
 /* master_files.c: what the master holds outside of processes.  All complain and return < 0. */
 int master_directories(struct master *m);
+int master_directory_own(const struct master *m, const char *path, unsigned mode);
 int master_lock(struct master *m);
 int master_pid_write(struct master *m);
 void master_pid_remove(struct master *m);

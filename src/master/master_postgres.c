@@ -27,7 +27,9 @@
 #define STABLE_MS      10000
 #define FAST_MS        10000 /* SIGINT: connections are cut, a checkpoint is written */
 #define IMMEDIATE_MS   3000  /* SIGQUIT: recovery at the next start */
-#define SETUP_FAILED   99    /* exit status of a process that did not become the server */
+/* exit statuses of a process that did not become the server */
+#define SETUP_FAILED 99
+#define SETUP_NO_LOG 98
 
 struct master_pg {
     struct master *m;
@@ -79,17 +81,11 @@ static const char *find_bin_dir(struct fp_arena *a)
 }
 
 /* A directory for the service user alone. */
-static int private_dir(struct master_pg *pg, const char *path)
+static int private_dir(const struct master_pg *pg, const char *path)
 {
-    const struct fp_conf *c = pg->m->o->conf;
-    uid_t uid = geteuid();
-    gid_t gid = getegid();
     if (mkdir(path, 0700) < 0 && errno != EEXIST)
         return -errno;
-    if (geteuid() == 0 && fp_process_user_lookup(c->process.user, c->process.group, &uid, &gid) &&
-        chown(path, uid, gid) < 0)
-        return -errno;
-    return chmod(path, 0700) < 0 ? -errno : 0;
+    return master_directory_own(pg->m, path, 0700);
 }
 
 static const char *make_url(struct fp_arena *a, const char *dir)
@@ -240,7 +236,7 @@ _Noreturn static void become_server(const struct master_pg *pg, pid_t master)
     if (c->process.daemon)
         master_detach();
     if (log < 0)
-        _exit(SETUP_FAILED);
+        _exit(SETUP_NO_LOG);
     if (dropped < 0 || geteuid() == 0) {
         tell(log, "PostgreSQL does not run as root; cannot become process.user", dropped);
         _exit(SETUP_FAILED);
@@ -324,16 +320,19 @@ bool master_pg_exited(struct master_pg *pg, pid_t pid, int status)
         master_stopped(pg->m);
         return true;
     }
-    bool setup = WIFEXITED(status) && WEXITSTATUS(status) == SETUP_FAILED;
-    fp_log_error(FP_LOG_MASTER, "the embedded PostgreSQL %s (%s %d), see %s",
-                 setup ? "could not be set up" : "has ended",
-                 WIFSIGNALED(status) ? "signal" : "status",
-                 WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), pg->log_path);
-    if (setup && pg->m->latest.fd < 0 && !pg->m->announced) {
-        master_start_failed(pg->m, fp_arena_printf(pg->arena,
-                                                   "the embedded PostgreSQL could not "
-                                                   "be set up, see %s",
-                                                   pg->log_path));
+    int code = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
+    const char *why = fp_arena_printf(
+        pg->arena,
+        code == SETUP_NO_LOG   ? "the embedded PostgreSQL could not be set up: process.user cannot "
+                                 "write %s"
+        : code == SETUP_FAILED ? "the embedded PostgreSQL could not be set up, see %s"
+                               : "the embedded PostgreSQL has ended, see %s",
+        pg->log_path);
+    fp_log_error(FP_LOG_MASTER, "%s (%s %d)", why, WIFSIGNALED(status) ? "signal" : "status",
+                 WIFSIGNALED(status) ? WTERMSIG(status) : code);
+    if ((code == SETUP_FAILED || code == SETUP_NO_LOG) && pg->m->latest.fd < 0 &&
+        !pg->m->announced) {
+        master_start_failed(pg->m, why);
         return true;
     }
     atomic_fetch_add(&pg->m->page->postgres_restarts, 1);

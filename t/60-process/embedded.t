@@ -48,7 +48,7 @@ with tap.run():
     wait_until(lambda: psql(fp, "SELECT n FROM kept") == "42", 20, "answers again")
     tap.ok(True, "kill -9 of the postmaster: restarted, nothing is lost")
     tap.is_(fp.get("/readyz", token=None).status, 200, "the server was ready all the time")
-    fp.wait_log("the embedded PostgreSQL has ended .signal 9.")
+    fp.wait_log("the embedded PostgreSQL has ended, see .*/pg.log .signal 9.")
 
     # a reload leaves it alone
     pid = postmaster(fp)
@@ -94,6 +94,27 @@ with tap.run():
     wait_until(lambda: (half.state_dir / "pg").exists(), 20, "made")
     tap.ok((half.state_dir / "pg" / "PG_VERSION").exists(), "initdb that was cut off is done anew")
     half.stop()
+
+    # a state directory of somebody else's
+    if util.ROOT:
+        alien = Flowplane(conf={"database.embedded": True, "database.bin_dir": bindir()}, start=False, name="alien")
+        os.chown(alien.state_dir, 0, 0)
+        alien.start(wait=None)
+        tap.is_(alien.process.wait(20 * util.SLOW), 1, "state directory of root: status 1")
+        alien.process = None
+        tap.contains(alien.log(), f"Error: the embedded PostgreSQL could not be set up: process.user cannot write {alien.state_dir}/pg.log", "and says so")
+        # links put there by the service user are not followed by root
+        linked = Flowplane(conf={"database.embedded": True, "database.bin_dir": bindir()}, start=False, name="linked")
+        target = util.tmp() / "target"
+        target.mkdir()
+        (linked.run_dir / "pg").symlink_to(target)
+        victim = util.tmp() / "victim"
+        victim.write_text("precious\n")
+        (linked.state_dir / "lock").symlink_to(victim)
+        linked.start(wait=None)
+        tap.is_(linked.process.wait(20 * util.SLOW), 1, "a link in place of the socket directory: status 1")
+        linked.process = None
+        tap.is_((target.stat().st_uid, victim.read_text()), (0, "precious\n"), "what links point to is untouched")
 
     # no programs
     none = Flowplane(conf={"database.embedded": True, "database.bin_dir": "/nonexistent"}, start=False, name="none")
