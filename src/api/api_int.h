@@ -35,7 +35,11 @@ struct api_headers { /* a response's own headers; the common ones are added */
 struct fp_api_call;
 typedef void (*fp_api_handler)(struct fp_api_call *c);
 
-enum { API_PUBLIC = 1 /* no token */, API_BODY = 2 /* reads a JSON body */ };
+enum {
+    API_PUBLIC = 1, /* no token */
+    API_BODY = 2,   /* reads a JSON body */
+    API_ALIAS = 4,  /* a singular path: api_alias.c */
+};
 
 struct fp_api_route {
     const char *method, *pattern;  /* "{name}" stands for one whole segment */
@@ -61,6 +65,7 @@ struct fp_api_call {
     struct fp_model_resource *resource; /* writes: what is being stored */
     struct api_options options;         /* writes */
     struct fp_store_write *dry;         /* dry runs: what would be written */
+    bool over;                          /* a create that became a replace: 200, not 201 */
     int64_t dry_version;                /* dry deletions: If-Match, -1 = none */
     /* a write's answer, while it waits */
     int status;
@@ -123,6 +128,10 @@ void api_bad(int status, const char *message, struct fp_buf *out, void *api);
 
 /* api_write.c: answers every outcome that is not a success; false: it is one */
 bool api_write_refused(struct fp_api_call *c, const struct fp_store_result *res);
+/* Replaces version `version` of the row of that name by c->resource: 200. */
+void api_write_over(struct fp_api_call *c, int64_t version);
+/* api_alias.c: the name of a create on a singular path is taken */
+void api_alias_taken(struct fp_api_call *c);
 /* api_dry.c: what the write would do, against the snapshot (contract §2.8) */
 void api_dry_create(struct fp_api_call *c, const struct fp_store_write *w);
 void api_dry_replace(struct fp_api_call *c, const struct fp_store_write *w);

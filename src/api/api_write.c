@@ -168,9 +168,13 @@ static void written(const struct fp_store_result *res, void *arg)
 {
     struct fp_api_call *c = arg;
     struct fp_model_resource *m = c->resource;
-    bool create = strcmp(c->route->method, "POST") == 0;
+    bool create = strcmp(c->route->method, "POST") == 0 && !c->over;
     struct fp_buf b = {0};
 
+    if (res->outcome == FP_STORE_NAME_TAKEN && (c->route->flags & API_ALIAS) && !c->over) {
+        api_alias_taken(c);
+        return;
+    }
     if (api_write_refused(c, res))
         return;
     struct fp_model_row row = {
@@ -317,6 +321,14 @@ void api_create(struct fp_api_call *c)
         api_dry_create(c, &w);
     else
         fp_store_create(c->api->o.store, &w, written, c);
+}
+
+void api_write_over(struct fp_api_call *c, int64_t version)
+{
+    struct fp_store_write w = store_write(c);
+    w.if_version = version;
+    c->over = true;
+    fp_store_replace(c->api->o.store, &w, written, c);
 }
 
 void api_replace(struct fp_api_call *c)

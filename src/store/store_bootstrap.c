@@ -63,7 +63,7 @@ static const char gateway_routes[] =
     "\"timeoutSeconds\":15}}]}]}";
 static const char gateway_listener[] =
     "{\"name\":\"default-gateway-listener\",\"address\":\"0.0.0.0\",\"port\":10000,"
-    "\"protocol\":\"HTTP\",\"filter_chains\":[{\"name\":\"default-gateway-chain\",\"filters\":[{"
+    "\"filter_chains\":[{\"name\":\"default-gateway-chain\",\"filters\":[{"
     "\"name\":\"envoy.filters.network.http_connection_manager\",\"filter_type\":{"
     "\"HttpConnectionManager\":{\"route_config_name\":\"default-gateway-routes\","
     "\"http_filters\":[]}}}]}]}";
