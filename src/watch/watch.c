@@ -203,6 +203,7 @@ struct fp_watch *fp_watch_new(struct fp_loop *loop, const struct fp_watch_option
     w->loop = loop;
     w->o = *o;
     w->segment_fd = -1;
+    w->rows.state_dir = o->state_dir;
     w->arena = fp_arena_new(NULL);
     w->debounce = (struct fp_timer){.cb = load_now, .arg = w};
     w->cache_use = (struct fp_timer){.cb = use_cache, .arg = w};

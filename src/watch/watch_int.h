@@ -2,6 +2,7 @@
 #pragma once
 #include "core/core_map.h"
 #include "snap/snap_builder.h"
+#include "snap/snap_reader.h"
 #include "watch/watch.h"
 
 /* One row of the database, as it will be served.  One heap block; strings point into it. */
@@ -23,6 +24,10 @@ struct watch_rows {
     struct watch_row **staged;      /* of the load under way; applied as a whole or not at all */
     size_t staged_n, staged_cap;
     uint64_t load; /* counts loads */
+    /* During the first load only: what an earlier watcher served, for rows that are bad by now. */
+    const char *state_dir; /* NULL: no cache */
+    struct fp_snap *cache;
+    bool cache_tried;
 };
 
 /* watch_rows.c */

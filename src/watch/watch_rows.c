@@ -3,6 +3,7 @@
  * keeps its last good bytes and takes nothing else along (P18); a load is applied as a whole or not
  * at all.
  */
+#include <unistd.h>
 #include "codec/codec_hash.h"
 #include "codec/codec_json.h"
 #include "core/core_log.h"
@@ -105,7 +106,49 @@ static struct fp_str render(struct fp_arena *a, const struct fp_follow_row *row,
     return text;
 }
 
-static void stage_bad(struct watch_rows *rs, const struct fp_follow_row *row,
+/* P18 survives a restart: the bytes an earlier watcher served for this very row. */
+static bool last_good(struct watch_rows *rs, struct fp_arena *a, const struct fp_follow_row *row,
+                      struct watch_row *r)
+{
+    struct fp_snap_meta meta;
+    struct fp_snap_entry e, set;
+    struct fp_buf encoded = {0};
+    int fd;
+    if (!rs->cache_tried && rs->state_dir && watch_cache_load(rs->state_dir, &fd, &meta) == FP_OK) {
+        if (fp_snap_open(fd, &rs->cache) < 0)
+            rs->cache = NULL;
+        close(fd);
+    }
+    rs->cache_tried = true;
+    if (!rs->cache || !fp_snap_find(rs->cache, row->kind, row->name, &e) || !e.rest.data ||
+        !memmem(e.rest.data, e.rest.len, row->id.data, row->id.len))
+        return false;
+    struct fp_ref *refs = fp_arena_alloc(a, (e.refs_n + 1) * sizeof(*refs));
+    fp_buf_append_str(&encoded, e.blob);
+    for (uint32_t i = 0; i < e.refs_n; i++) {
+        fp_snap_ref_at(rs->cache, &e, i, &refs[i].kind, &refs[i].name);
+        /* the endpoint set that this cluster generated */
+        if (refs[i].kind == FP_KIND_ENDPOINT &&
+            fp_snap_find(rs->cache, FP_KIND_ENDPOINT, refs[i].name, &set) && !set.rest.data)
+            fp_buf_append_str(&encoded, set.blob);
+    }
+    r->team = e.team;
+    r->rest = e.rest;
+    r->version = e.row_version;
+    r->encoded = fp_arena_str(a, fp_buf_str(&encoded));
+    r->refs = refs;
+    r->refs_n = e.refs_n;
+    fp_buf_fini(&encoded);
+    return true;
+}
+
+static void cache_close(struct watch_rows *rs)
+{
+    fp_snap_unref(&rs->cache);
+    rs->cache_tried = true;
+}
+
+static void stage_bad(struct watch_rows *rs, struct fp_arena *a, const struct fp_follow_row *row,
                       const struct fp_problems *ps)
 {
     const struct watch_row *old = fp_map_get(&rs->kinds[row->kind], row->name);
@@ -114,6 +157,8 @@ static void stage_bad(struct watch_rows *rs, const struct fp_follow_row *row,
         .kind = row->kind, .name = row->name, .id = row->id, .version = row->version};
     if (old)
         r = *old;
+    else
+        last_good(rs, a, row, &r);
     r.bad = true;
     fp_log_warn(
         FP_LOG_SNAPSHOT, "%s '%.*s' cannot be built and %s: %s%s%s", fp_kinds[row->kind].name,
@@ -170,7 +215,7 @@ void watch_rows_stage(struct watch_rows *rs, const struct fp_model_options *o, s
         memset(&m, 0, sizeof(m));
         if (!configuration || fp_model_parse_stored(row->kind, o, a, row->name, row->service_name,
                                                     row->form, configuration, ps, &m) != FP_OK) {
-            stage_bad(rs, row, ps);
+            stage_bad(rs, a, row, ps);
             return;
         }
         *fresh = (struct watch_encoded){
@@ -181,7 +226,7 @@ void watch_rows_stage(struct watch_rows *rs, const struct fp_model_options *o, s
         r.refs_n = m.refs_n;
     }
     if (!configuration) { /* jsonb that our parser refuses: too deep, a number beyond 64 bits */
-        stage_bad(rs, row, ps);
+        stage_bad(rs, a, row, ps);
         return;
     }
     r.rest = render(a, row, configuration);
@@ -250,6 +295,7 @@ bool watch_rows_commit(struct watch_rows *rs, bool full)
         fp_mem_free(r);
     }
     rs->staged_n = 0;
+    cache_close(rs); /* from now on the rows themselves are the last good ones */
     return (full && sweep(rs)) || changed;
 }
 
@@ -263,6 +309,7 @@ void watch_rows_abort(struct watch_rows *rs)
 void watch_rows_fini(struct watch_rows *rs)
 {
     watch_rows_abort(rs);
+    cache_close(rs);
     fp_mem_free(rs->staged);
     for (int k = 0; k < FP_KIND_N; k++) {
         FP_MAP_FOREACH (it, &rs->kinds[k])

@@ -129,6 +129,25 @@ with tap.run():
     tap.is_(theirs, mine, "another instance serves the same bytes")
     other.stop()
 
+    # P18 over a restart of the watcher
+    keep = w.at(revision())["cluster", "a"], w.at(revision())["endpoint", "a"]
+    n = put("a", {"endpoints": "nonsense"})
+    w.at(n)
+    w.stop()
+    w = Watcher(pg, state=state)
+    snapshot = w.at(n)
+    tap.is_((snapshot["cluster", "a"], snapshot["endpoint", "a"]), keep, "P18: a new watcher keeps the last good bytes too")
+    tap.is_(w.page()["unbuildable"], "1", "counted")
+    db.execute("DELETE FROM clusters WHERE name = 'a'")
+    w.at(revision())
+    n = put("a", {"endpoints": "nonsense"})
+    w.at(n)
+    w.stop()
+    w = Watcher(pg, state=state)
+    tap.ok(("cluster", "a") not in w.at(n), "another row of that name does not inherit them")
+    db.execute("UPDATE clusters SET configuration = %s WHERE name = 'a'", (json.dumps(GOOD),))
+    mine = w.at(revision())
+
     # without a database
     wait_until(lambda: (state / "snapshot").exists(), 10, "a cached snapshot")
     w.stop()
