@@ -29,4 +29,8 @@ with tap.run():
     db.execute("SELECT DISTINCT user_id FROM config_changes WHERE name LIKE 'many-%'")
     tap.is_(db.fetchall(), [("fp_pat_x",)], "so do change rows")
     db.execute("SELECT count(*) FROM resource_refs")
-    tap.is_(db.fetchone()[0], 1, "references went with their rows (one route is left)")
+    references = db.fetchone()[0]
+    db.execute("SELECT count(*) FROM routes")
+    tap.is_(references, db.fetchone()[0], "references went with their rows: each route left has its one")
+    db.execute("SELECT * FROM resource_refs WHERE target_kind = 'cluster' AND target_name NOT IN (SELECT name FROM clusters)")
+    tap.is_(db.fetchall(), [], "no reference dangles")

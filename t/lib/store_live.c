@@ -230,6 +230,46 @@ static void stop_at_100(const struct fp_store_result *r, void *arg)
         fp_loop_stop(loop);
 }
 
+static int race_done, race_both, race_left;
+
+static void on_race(const struct fp_store_result *r, void *arg)
+{
+    race_done += r->outcome == FP_STORE_DONE;
+    if (r->outcome != FP_STORE_DONE && r->outcome != FP_STORE_MISSING_REFS &&
+        r->outcome != FP_STORE_REFERENCED)
+        diag("outcome %d of a race", (int)r->outcome);
+    (void)arg;
+    if (--race_left == 0)
+        fp_loop_stop(loop);
+}
+
+/* A route is made while its cluster is deleted, on two connections: one of them must lose. */
+static void races(void)
+{
+    for (int i = 0; i < 60; i++) {
+        static const struct fp_store_actor nobody;
+        char name[20];
+        snprintf(name, sizeof(name), "race-%d", i);
+        struct fp_store_write w = cluster(name, "{}");
+        const struct fp_ref ref = {FP_KIND_CLUSTER, w.name, NULL};
+        create(&w);
+        w.kind = FP_KIND_ROUTE;
+        w.refs = &ref;
+        w.refs_n = 1;
+        race_done = 0;
+        race_left = 2;
+        if (i % 2)
+            fp_store_create(store, &w, on_race, NULL);
+        fp_store_delete(store, FP_KIND_CLUSTER, ref.name, -1, &nobody, on_race, NULL);
+        if (i % 2 == 0)
+            fp_store_create(store, &w, on_race, NULL);
+        fp_loop_run(loop);
+        race_both += race_done != 1;
+    }
+    is_int(race_both, 0,
+           "a route made and its cluster deleted at once: exactly one wins, 60 times");
+}
+
 static void on_deadline(struct fp_timer *t)
 {
     *(bool *)t->arg = true;
@@ -281,6 +321,7 @@ int main(void)
     listeners();
     every_kind();
     many();
+    races();
     ok(fp_store_up(store), "up");
     fp_store_create(store, &(struct fp_store_write){.kind = FP_KIND_CLUSTER, .port = -1}, keep,
                     NULL);

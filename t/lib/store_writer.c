@@ -1,6 +1,7 @@
 /*
- * A client of the pool for the tests of t/20-store: each line of stdin is a cluster name to create;
- * prints "<name> <outcome> <revision> <ms>" when the store answers.  Ends with stdin.
+ * A client of the pool for the tests of t/20-store: each line of stdin is a cluster to create,
+ * with "=" in front one to replace by other content; prints "<name> <outcome> <revision> <ms>" when
+ * the store answers.  Ends with stdin.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,8 +38,11 @@ static void on_answer(const struct fp_store_result *r, void *arg)
         fp_loop_stop(loop);
 }
 
-static void create(struct fp_str name)
+static void write_one(struct fp_str name)
 {
+    static int n;
+    char configuration[32];
+    bool replace = name.len > 1 && name.data[0] == '=';
     struct write *w = fp_mem_zalloc(sizeof(*w));
     struct fp_store_write row = {.kind = FP_KIND_CLUSTER,
                                  .name = name,
@@ -51,7 +55,14 @@ static void create(struct fp_str name)
     snprintf(w->name, sizeof(w->name), "%.*s", FP_STR_ARG(name));
     w->start_ms = fp_clock_mono_ms();
     pending++;
-    fp_store_create(store, &row, on_answer, w);
+    if (!replace) {
+        fp_store_create(store, &row, on_answer, w);
+        return;
+    }
+    snprintf(configuration, sizeof(configuration), "{\"r\":%d}", ++n);
+    row.configuration = fp_str_of(configuration);
+    row.name = row.service_name = fp_str_n(name.data + 1, name.len - 1);
+    fp_store_replace(store, &row, on_answer, w);
 }
 
 static void on_stdin(struct fp_io *io, unsigned events)
@@ -72,7 +83,7 @@ static void on_stdin(struct fp_io *io, unsigned events)
         if (fp_str_eq_c(name, "?"))
             printf("up %d\n", fp_store_up(store));
         else
-            create(name);
+            write_one(name);
         fflush(stdout);
         fp_buf_consume(&input, name.len + 1);
     }
