@@ -218,8 +218,9 @@ static void check_listener(struct fp_model_reader *r, const struct fp_model_obje
     if (port && !r->allow_privileged_ports && json_integer_value(port) < 1024)
         fp_problem_add(r->ps, fp_model_object_at(r, o, "port"), FP_P_OUT_OF_RANGE,
                        "must be between 1024 and 65535 (validation.allow_privileged_ports)");
-    /* HTTP is what an absent label means: left out, so that a response gives the same row again */
-    if (fp_str_eq_c(fp_json_str(fp_model_object_get(r, o, "protocol")), "HTTP"))
+    /* A response shows the label of a row that has none: sent back beside config, it is not one */
+    if (o->in_n == 2 && !json_object_get(o->in[0], "protocol") &&
+        fp_str_eq_c(fp_json_str(fp_model_object_get(r, o, "protocol")), "HTTP"))
         json_object_del(o->out, "protocol");
     if (address.data && !fp_model_host_is_ip(address))
         fp_model_warn(r, "unchecked_config", fp_model_object_at(r, o, "address"),

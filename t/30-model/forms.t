@@ -124,8 +124,10 @@ def check_stored_shape(model):
     both = model.parse("listener", put(fp_model.LISTENER, "filterChains.0.filters.0.inlineRouteConfig", {"virtualHosts": fp_model.ROUTE["virtualHosts"]}))
     tap.is_([w[0] for w in both["warnings"]], ["ignored_field"], "routeConfigName wins over inlineRouteConfig, with a warning")
     tap.ok("inline_route_config" not in str(both["configuration"]), "which is not kept")
-    http = model.parse("listener", dict(fp_model.LISTENER, protocol="HTTP"))
-    tap.is_((http["response"]["protocol"], "protocol" in http["configuration"]), ("HTTP", False), "the default label is not stored")
+    for label in (None, "HTTP", "TCP"):
+        one = model.parse("listener", dict(fp_model.LISTENER, protocol=label))
+        tap.is_((one["response"]["protocol"], one["configuration"].get("protocol")), (label or "HTTP", label), f"label {label}: shown, and stored when given")
+        tap.is_(model.parse("listener", one["response"])["configuration"], one["configuration"], "and the response gives the same row")
 
 
 def check_summaries(model):
