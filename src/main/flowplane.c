@@ -133,6 +133,8 @@ static int run(struct main_options *o)
     }
     struct fp_page *page = fp_shared_pages_new(sizeof(*page));
     page->limits = fp_limits_new();
+    if (o->sources.dev)
+        main_dev_certificates(c, stderr);
     struct fp_master_options m = {.conf = c,
                                   .sources = &o->sources,
                                   .roles = &roles,

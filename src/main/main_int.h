@@ -18,5 +18,7 @@ bool main_check(const struct fp_conf *c, bool connect, FILE *err);
 const char *main_conf_name(const struct main_options *o);
 /* main_signal.c: -s; exit status of contract §13.1 */
 int main_signal(const struct main_options *o);
+/* main_dev.c: certificates below ./run/certs, once; says what it did or could not do */
+void main_dev_certificates(const struct fp_conf *c, FILE *err);
 /* main_watcher.c: the watcher's role */
 int main_watcher_run(struct fp_child *c);

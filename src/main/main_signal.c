@@ -33,20 +33,24 @@ static pid_t running(const char *pid_file)
     return (pid_t)pid;
 }
 
-static bool reload_is_sound(const struct main_options *o)
+/* For a reload the whole configuration is tried, as the server would; else the pid file's name is
+ * all that matters. */
+static struct fp_conf *load(const struct main_options *o, bool whole)
 {
-    struct fp_conf *c = fp_conf_load(&o->sources, stderr);
-    bool ok = c && main_check(c, false, stderr);
-    fp_conf_free(&c);
-    if (!ok)
+    struct main_options relaxed = *o;
+    /* the server's DATABASE_URL may be in its environment only */
+    relaxed.sources.relaxed = true;
+    struct fp_conf *c = fp_conf_load(&relaxed.sources, stderr);
+    if (c && whole && !main_check(c, false, stderr))
+        fp_conf_free(&c);
+    if (!c && whole)
         fprintf(stderr, "flowplane: configuration %s test failed, nothing was sent\n",
                 main_conf_name(o));
-    return ok;
+    return c;
 }
 
 int main_signal(const struct main_options *o)
 {
-    struct main_options relaxed = *o;
     int sig = 0;
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
         if (strcmp(o->signal, signals[i].name) == 0)
@@ -55,12 +59,7 @@ int main_signal(const struct main_options *o)
         fprintf(stderr, "flowplane: -s knows stop, quit, reload and reopen\n");
         return 2;
     }
-    /* the server's DATABASE_URL may be in its environment only */
-    relaxed.sources.relaxed = true;
-    if (sig == SIGHUP && !reload_is_sound(&relaxed))
-        return 1;
-    struct fp_conf *c =
-        fp_conf_load(&relaxed.sources, sig == SIGHUP ? fopen("/dev/null", "w") : stderr);
+    struct fp_conf *c = load(o, sig == SIGHUP);
     if (!c)
         return 1;
     pid_t pid = running(c->process.pid_file);

@@ -247,7 +247,9 @@ int fp_master_run(const struct fp_master_options *o)
     fp_timer_stop(&m.announce);
     if (m.loop)
         fp_loop_free(&m.loop);
-    if (o->ephemeral)
+    if (o->ephemeral) {
         master_remove_tree(o->conf->process.state_dir);
+        master_remove_tree(o->conf->process.runtime_dir);
+    }
     return m.exit_status;
 }
