@@ -8,7 +8,6 @@ import fp_conf
 import fp_tap as tap
 
 HERE = pathlib.Path(__file__).parent
-VALUE = re.compile(r"\s*# (\S+): .*, class [LWR]$")
 
 
 def values(text):
