@@ -10,12 +10,13 @@
 
 struct fp_limits;
 
-struct fp_page_slot {               /* one per worker slot, written by that worker */
-    _Atomic uint64_t generation;    /* snapshot generation served */
-    _Atomic uint64_t revision;      /* its revision */
-    _Atomic uint64_t heartbeat_ms;  /* monotonic */
-    _Atomic uint64_t xds_streams;   /* open now */
-    _Atomic uint64_t http_requests; /* since start */
+struct fp_page_slot {                         /* one per worker slot, written by that worker */
+    _Atomic uint64_t generation;              /* snapshot generation served */
+    _Atomic uint64_t revision;                /* its revision */
+    _Atomic uint64_t heartbeat_ms;            /* monotonic */
+    _Atomic uint64_t xds_streams;             /* open now */
+    _Atomic uint64_t http_requests;           /* since start */
+    _Atomic uint64_t xds_identity_mismatches; /* since start (I-9) */
 };
 struct fp_page {
     _Atomic uint64_t

@@ -158,6 +158,8 @@ static void open_xds(struct fp_worker *w)
         .max_streams = c->xds.max_streams,
         .first_response_rate = c->xds.first_response_rate,
         .nack_hold = c->xds.nack_hold,
+        .team_from_san = c->xds.team_from_san,
+        .require_client_identity = c->xds.require_client_identity,
         .slot = w->slot,
         .pool = w->pool,
         .reflection = c->xds.reflection,

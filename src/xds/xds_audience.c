@@ -35,31 +35,177 @@ void fp_xds_view_unref(struct fp_xds_view **vp)
     fp_map_fini(&v->states);
     FP_LIST_FOREACH_SAFE (it, &v->diffs)
         fp_mem_free(FP_CONTAINER(it, struct fp_xds_diff, link));
+    for (int k = 0; k < FP_KIND_N; k++) {
+        fp_mem_free(v->terms[k]);
+        if (v->parts) {
+            fp_mem_free(v->parts[k].at);
+            fp_mem_free(v->parts[k].member);
+        }
+    }
+    fp_mem_free(v->parts);
+    fp_xds_view_unref(&v->all);
     fp_snap_unref(&v->snap);
     fp_mem_free(v);
 }
 
+static bool has_bit(const uint64_t *bits, uint32_t i)
+{
+    return bits[i / 64] >> (i % 64) & 1;
+}
+
 uint32_t fp_xds_view_count(const struct fp_xds_view *v, enum fp_kind kind)
 {
-    return fp_snap_count(v->snap, kind);
+    return v->parts ? v->parts[kind].n : fp_snap_count(v->snap, kind);
 }
 
 void fp_xds_view_at(const struct fp_xds_view *v, enum fp_kind kind, uint32_t i,
                     struct fp_snap_entry *out)
 {
-    fp_snap_at(v->snap, kind, i, out);
+    FP_ASSERT(!v->parts || i < v->parts[kind].n);
+    fp_snap_at(v->snap, kind, v->parts ? v->parts[kind].at[i] : i, out);
 }
 
 bool fp_xds_view_find(const struct fp_xds_view *v, enum fp_kind kind, struct fp_str name,
                       struct fp_snap_entry *out)
 {
-    return fp_snap_find(v->snap, kind, name, out);
+    return fp_snap_find(v->snap, kind, name, out) &&
+           (!v->parts || has_bit(v->parts[kind].member, out->index));
 }
 
 const uint8_t *fp_xds_view_set_hash(const struct fp_xds_view *v, enum fp_kind kind)
 {
-    return fp_snap_set_hash(v->snap, kind);
+    return v->parts ? (const uint8_t *)v->parts[kind].sum : fp_snap_set_hash(v->snap, kind);
 }
+
+/* ---- scopes: what is reached from the roots ---- */
+
+struct reached {
+    enum fp_kind kind;
+    uint32_t index;
+};
+
+struct closure { /* while a scoped view is made */
+    struct fp_xds_view *v;
+    struct reached *todo;
+    size_t n, cap;
+};
+
+static bool is_served(enum fp_kind kind)
+{
+    return fp_kinds[kind].type_url != NULL;
+}
+
+static void reach(struct closure *c, enum fp_kind kind, uint32_t index)
+{
+    struct fp_xds_part *part = &c->v->parts[kind];
+    if (has_bit(part->member, index))
+        return;
+    part->member[index / 64] |= UINT64_C(1) << (index % 64);
+    part->n++;
+    if (c->n == c->cap) {
+        c->cap = c->cap ? c->cap * 2 : 64;
+        c->todo = fp_mem_realloc(c->todo, c->cap * sizeof *c->todo);
+    }
+    c->todo[c->n++] = (struct reached){kind, index};
+}
+
+static void follow(struct closure *c)
+{
+    const struct fp_snap *snap = c->v->snap;
+    while (c->n) {
+        struct reached r = c->todo[--c->n];
+        struct fp_snap_entry e, target;
+        fp_snap_at(snap, r.kind, r.index, &e);
+        for (uint32_t i = 0; i < e.refs_n; i++) {
+            enum fp_kind kind;
+            struct fp_str name;
+            fp_snap_ref_at(snap, &e, i, &kind, &name);
+            if (kind != FP_KIND_LISTENER && is_served(kind) &&
+                fp_snap_find(snap, kind, name, &target))
+                reach(c, kind, target.index);
+        }
+    }
+}
+
+/* "<route configuration>/<host>" (D-19); either may hold a slash. */
+static bool of_reached_route(const struct closure *c, struct fp_str name)
+{
+    for (size_t i = 0; i < name.len; i++) {
+        struct fp_snap_entry route;
+        if (name.data[i] == '/' &&
+            fp_xds_view_find(c->v, FP_KIND_ROUTE, fp_str_n(name.data, i), &route))
+            return true;
+    }
+    return false;
+}
+
+static void reach_virtual_hosts(struct closure *c)
+{
+    struct fp_snap_entry e;
+    for (uint32_t i = 0; i < fp_snap_count(c->v->snap, FP_KIND_VIRTUAL_HOST); i++) {
+        fp_snap_at(c->v->snap, FP_KIND_VIRTUAL_HOST, i, &e);
+        if (of_reached_route(c, e.name))
+            reach(c, FP_KIND_VIRTUAL_HOST, i);
+    }
+    follow(c);
+}
+
+/* Two digests an entry: shared by all scopes of a generation. */
+static const uint64_t *term_of(struct fp_xds_view *all, enum fp_kind kind, uint32_t index)
+{
+    if (!all->terms[kind])
+        all->terms[kind] = fp_mem_calloc(fp_snap_count(all->snap, kind), sizeof *all->terms[kind]);
+    uint64_t *term = all->terms[kind][index];
+    if (!(term[0] | term[1] | term[2] | term[3])) {
+        struct fp_snap_entry e;
+        fp_snap_at(all->snap, kind, index, &e);
+        fp_snap_set_term(&e, term);
+    }
+    return term;
+}
+
+static void list_members(struct fp_xds_view *v, enum fp_kind kind)
+{
+    struct fp_xds_part *part = &v->parts[kind];
+    uint32_t words = (fp_snap_count(v->snap, kind) + 63) / 64, n = 0;
+    part->at = fp_mem_calloc(part->n ? part->n : 1, sizeof *part->at);
+    for (uint32_t w = 0; w < words; w++)
+        for (uint64_t bits = part->member[w]; bits; bits &= bits - 1) {
+            uint32_t index = w * 64 + (uint32_t)__builtin_ctzll(bits);
+            const uint64_t *term = term_of(v->all, kind, index);
+            part->at[n++] = index;
+            for (int j = 0; j < 4; j++)
+                part->sum[j] += term[j];
+        }
+    FP_ASSERT(n == part->n);
+}
+
+struct fp_xds_view *fp_xds_view_scoped(struct fp_xds_view *all, fp_xds_is_root *is_root,
+                                       const void *arg)
+{
+    FP_ASSERT(!all->parts);
+    struct closure c = {.v = fp_xds_view_new(all->snap)};
+    c.v->all = fp_xds_view_ref(all);
+    c.v->parts = fp_mem_calloc(FP_KIND_N, sizeof *c.v->parts);
+    for (int k = 0; k < FP_KIND_N; k++)
+        c.v->parts[k].member =
+            fp_mem_calloc(fp_snap_count(all->snap, (enum fp_kind)k) / 64 + 1, sizeof(uint64_t));
+    for (int k = 0; k < FP_KIND_N; k++)
+        for (uint32_t i = 0; is_served((enum fp_kind)k) && i < fp_snap_count(all->snap, k); i++) {
+            struct fp_snap_entry e;
+            fp_snap_at(all->snap, (enum fp_kind)k, i, &e);
+            if (is_root(arg, (enum fp_kind)k, &e))
+                reach(&c, (enum fp_kind)k, i);
+        }
+    follow(&c);
+    reach_virtual_hosts(&c);
+    fp_mem_free(c.todo);
+    for (int k = 0; k < FP_KIND_N; k++)
+        list_members(c.v, (enum fp_kind)k);
+    return c.v;
+}
+
+/* ---- differences ---- */
 
 /* Both sides are sorted by name: one walk.  With changed == NULL it only counts. */
 static void merge(const struct fp_xds_view *to, const struct fp_xds_view *from,

@@ -1,16 +1,28 @@
 /*
- * A view: what the nodes of one scope may see of one generation.  Scope "all" is the whole
- * snapshot; team and allow-list views will hold index arrays behind the same functions.
+ * A view: what the nodes of one scope may see of one generation.  The view of scope "all" is the
+ * whole snapshot; that of a team or allow-list holds positions in it, behind the same functions.
  */
 #pragma once
 #include "core/core_list.h"
 #include "core/core_map.h"
 #include "snap/snap_reader.h"
 
+#define FP_XDS_DEFAULT_LISTENER "default-gateway-listener" /* contract §4.6 */
+
+struct fp_xds_part { /* the entries of one kind in a scoped view */
+    uint32_t n;
+    uint32_t *at;     /* positions in the snapshot, ascending: by name too */
+    uint64_t *member; /* a bit for each entry of the snapshot */
+    uint64_t sum[4];  /* set hash */
+};
+
 struct fp_xds_view {
     unsigned refs;
     uint64_t id; /* never used again in this process */
     struct fp_snap *snap;
+    struct fp_xds_view *all;         /* scoped views: what they are a part of, a reference */
+    struct fp_xds_part *parts;       /* scoped views: by kind */
+    uint64_t (*terms[FP_KIND_N])[4]; /* whole views: set terms, each made when first asked */
     struct fp_map states; /* of xds_state_int.h, by their keys; not owned: a state removes itself */
     struct fp_list diffs; /* owned: differences from older views to this one */
 };
@@ -26,6 +38,14 @@ struct fp_xds_diff {
 };
 
 struct fp_xds_view *fp_xds_view_new(struct fp_snap *s); /* takes its own reference */
+/*
+ * The part of a whole view that is reached from its roots: references are followed, except to
+ * further listeners, and a virtual host belongs to the route configuration that its name begins
+ * with.
+ */
+typedef bool fp_xds_is_root(const void *arg, enum fp_kind kind, const struct fp_snap_entry *e);
+struct fp_xds_view *fp_xds_view_scoped(struct fp_xds_view *all, fp_xds_is_root *is_root,
+                                       const void *arg);
 struct fp_xds_view *fp_xds_view_ref(struct fp_xds_view *v);
 void fp_xds_view_unref(struct fp_xds_view **v);
 uint32_t fp_xds_view_count(const struct fp_xds_view *v, enum fp_kind kind);

@@ -117,6 +117,7 @@ struct fp_xds_engine *fp_xds_engine_new(struct fp_loop *loop, const struct fp_xd
     e->loop = loop;
     e->options = *o;
     e->options.control_plane_id = fp_mem_strdup(o->control_plane_id ? o->control_plane_id : "");
+    e->options.team_from_san = o->team_from_san ? fp_mem_strdup(o->team_from_san) : NULL;
     e->control_plane = fp_str_of(e->options.control_plane_id);
     fp_list_init(&e->streams);
     fp_list_init(&e->ready);
@@ -140,7 +141,9 @@ void fp_xds_engine_free(struct fp_xds_engine **ep)
     fp_timer_stop(&e->admit_timer);
     fp_xds_view_unref(&e->view);
     fp_xds_names_pool_fini(&e->names);
+    fp_xds_scopes_fini(&e->scopes);
     fp_mem_free((char *)e->options.control_plane_id);
+    fp_mem_free((char *)e->options.team_from_san);
     fp_mem_free(e);
 }
 

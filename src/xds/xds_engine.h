@@ -16,6 +16,9 @@ struct fp_xds_options {
     uint32_t max_streams;         /* of this worker; beyond: RESOURCE_EXHAUSTED */
     uint32_t first_response_rate; /* per second, 0 = off */
     bool nack_hold;               /* xds.nack_policy */
+    const char *team_from_san;    /* pattern with {team} (contract §9.4); NULL: none */
+    bool require_client_identity; /* only nodes whose certificate names their team, or, without a
+                                     pattern, that have a certificate */
     struct fp_page_slot *slot;
     const struct fp_pb_pool *pool; /* reflection */
     bool reflection;

@@ -36,6 +36,11 @@ const struct fp_xds_type *fp_xds_type_of(enum fp_kind kind)
     return NULL;
 }
 
+static struct fp_xds_view *view_of(const struct fp_xds_stream *st)
+{
+    return fp_xds_scope_view(st->scope, st->engine->view);
+}
+
 struct flush { /* one walk over the types of a stream */
     struct fp_xds_stream *st;
     bool waiting; /* something is held back */
@@ -118,7 +123,7 @@ static struct fp_xds_state *with_held(struct flush *f, const struct fp_xds_type 
 static struct fp_xds_state *target(struct flush *f, const struct fp_xds_type *type,
                                    struct fp_xds_subscription *ts)
 {
-    struct fp_xds_state *to = fp_xds_state_get(f->st->engine->view, type->kind, ts->names);
+    struct fp_xds_state *to = fp_xds_state_get(view_of(f->st), type->kind, ts->names);
     if (type->held_by[0] != NONE && ts->sent && ts->sent != to && !f->st->overdue)
         return with_held(f, type, ts, to);
     return to;
@@ -139,13 +144,14 @@ static bool names_new_cluster(const struct fp_xds_stream *st, const struct fp_xd
                               const struct fp_xds_change *c)
 {
     const struct fp_xds_subscription *cds = &st->types[FP_KIND_CLUSTER];
+    struct fp_xds_view *view = view_of(st);
     for (uint32_t i = 0; i < c->changed_n; i++) {
         const struct fp_snap *snap = fp_xds_state_snap(to, &c->changed[i]);
         for (uint32_t j = 0; j < c->changed[i].refs_n; j++) {
             enum fp_kind kind;
             struct fp_str name;
             fp_snap_ref_at(snap, &c->changed[i], j, &kind, &name);
-            if (kind == FP_KIND_CLUSTER && is_new_cluster(cds, st->engine->view, name))
+            if (kind == FP_KIND_CLUSTER && is_new_cluster(cds, view, name))
                 return true;
         }
     }
@@ -162,7 +168,7 @@ static bool gated(struct flush *f, const struct fp_xds_type *type, struct fp_xds
     struct fp_xds_change *c = fp_xds_state_change(to, from);
     if (!c->changed_n)
         return false;
-    const uint64_t key[3] = {id_of(cds->acked), cds->names->id, st->engine->view->id};
+    const uint64_t key[3] = {id_of(cds->acked), cds->names->id, view_of(st)->id};
     if (memcmp(c->gate_key, key, sizeof key) != 0) {
         memcpy(c->gate_key, key, sizeof key);
         c->gate = names_new_cluster(st, to, c);
@@ -271,7 +277,7 @@ static void on_overdue(struct fp_timer *t)
 void fp_xds_stream_flush(struct fp_xds_stream *st)
 {
     /* L-1: nothing is made while something is unsent; on_drained wakes us */
-    if (st->ended || !st->engine->view || fp_grpc_call_queued(st->call))
+    if (st->ended || !st->engine->view || !st->scope || fp_grpc_call_queued(st->call))
         return;
     struct flush f = {.st = st};
     for (size_t i = 0; i < FP_XDS_TYPES_N; i++)

@@ -104,13 +104,19 @@ static void answer(const struct fp_xds_engine *e, const struct request *r, struc
 
 static void *on_open(struct fp_grpc_call *call, void *arg)
 {
-    return arg; /* the engine: a reflection stream has no state */
+    const struct fp_xds_engine *e = arg;
+    if (!e->options.require_client_identity || fp_xds_engine_identifies(e, call, NULL))
+        return arg; /* the engine: a reflection stream has no state */
+    fp_grpc_call_finish(call, FP_GRPC_PERMISSION_DENIED, "the client certificate names no team");
+    return NULL;
 }
 
 static void on_message(struct fp_grpc_call *call, void *user, struct fp_str message)
 {
     struct fp_xds_engine *e = user;
     struct request r;
+    if (!e)
+        return;
     if (!parse(message, &r)) {
         fp_grpc_call_finish(call, FP_GRPC_INVALID_ARGUMENT, "request cannot be decoded");
         return;

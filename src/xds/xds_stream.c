@@ -33,6 +33,62 @@ static void refuse(struct fp_xds_stream *st, enum fp_grpc_status status, const c
 
 /* ---- requests ---- */
 
+/* The team in a bootstrap's node id, "team=<team>/dp-…" (contract §8.5). */
+static struct fp_str team_of_id(struct fp_str id)
+{
+    struct fp_str prefix = FP_STR("team="), rest;
+    if (!fp_str_starts(id, prefix))
+        return FP_STR_NULL;
+    struct fp_str team =
+        fp_str_split(fp_str_n(id.data + prefix.len, id.len - prefix.len), '/', &rest);
+    return rest.data ? team : FP_STR_NULL;
+}
+
+/* I-9: the certificate wins; what the node says otherwise is counted. */
+static void check_claims(struct fp_xds_stream *st, struct fp_str team)
+{
+    struct fp_str claims[] = {fp_xds_scope_claimed_team(st->node->metadata),
+                              team_of_id(st->node->id)};
+    for (size_t i = 0; i < sizeof claims / sizeof *claims; i++) {
+        if (!claims[i].data || fp_str_eq(claims[i], team))
+            continue;
+        st->engine->counters.identity_mismatches++;
+        if (st->engine->options.slot)
+            atomic_fetch_add(&st->engine->options.slot->xds_identity_mismatches, 1);
+        fp_log_warn(FP_LOG_XDS, "node %.*s says team %.*s, its certificate says %.*s",
+                    FP_STR_ARG(st->node->id), FP_STR_ARG(claims[i]), FP_STR_ARG(team));
+        return;
+    }
+}
+
+bool fp_xds_engine_identifies(const struct fp_xds_engine *e, struct fp_grpc_call *call,
+                              struct fp_str *team)
+{
+    const char *pattern = e->options.team_from_san;
+    const struct fp_http_stream *hs = fp_grpc_call_stream(call);
+    struct fp_str found = fp_xds_scope_san_team(pattern, fp_http_stream_tls_sans(hs));
+    if (team)
+        *team = found;
+    return pattern ? found.data != NULL : fp_http_stream_tls_subject(hs).data != NULL;
+}
+
+static bool take_scope(struct fp_xds_stream *st)
+{
+    struct fp_str team;
+    bool identified = fp_xds_engine_identifies(st->engine, st->call, &team);
+    if (st->engine->options.require_client_identity && !identified) {
+        refuse(st, FP_GRPC_PERMISSION_DENIED, "the client certificate names no team");
+        return false;
+    }
+    if (team.data)
+        check_claims(st, team);
+    if (fp_xds_scope_of(&st->engine->scopes, st->node->metadata, team, &st->scope)) {
+        refuse(st, FP_GRPC_INVALID_ARGUMENT, "node.metadata cannot be decoded");
+        return false;
+    }
+    return true;
+}
+
 static bool take_node(struct fp_xds_stream *st, const struct fp_xds_request *r)
 {
     if (st->node) { /* I-2, I-3, I-5 */
@@ -47,7 +103,7 @@ static bool take_node(struct fp_xds_stream *st, const struct fp_xds_request *r)
         refuse(st, FP_GRPC_INVALID_ARGUMENT, "the first request of a stream must carry node.id");
     else if (err)
         refuse(st, FP_GRPC_INVALID_ARGUMENT, "node cannot be decoded");
-    if (!st->ended)
+    if (!st->ended && take_scope(st))
         fp_log_debug(FP_LOG_XDS, "xDS stream opened by node %.*s, cluster %.*s, %.*s %.*s",
                      FP_STR_ARG(st->node->id), FP_STR_ARG(st->node->cluster),
                      FP_STR_ARG(st->node->user_agent), FP_STR_ARG(st->node->user_agent_version));
@@ -225,6 +281,7 @@ static void on_close(struct fp_grpc_call *call, void *user)
     e->streams_n--;
     if (e->options.slot)
         atomic_store(&e->options.slot->xds_streams, e->streams_n);
+    fp_xds_scope_unref(&st->scope);
     fp_mem_free(st->node);
     fp_mem_free(st);
 }

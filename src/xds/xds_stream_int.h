@@ -49,6 +49,7 @@ struct fp_xds_stream {
     struct fp_xds_engine *engine;
     struct fp_grpc_call *call;
     struct fp_xds_node *node;    /* from the first request (I-1) */
+    struct fp_xds_scope *scope;  /* with the node */
     struct fp_list link;         /* engine->streams */
     struct fp_list ready;        /* engine->ready or engine->arrived */
     struct fp_timer order_timer; /* runs while something is held back (P10) */

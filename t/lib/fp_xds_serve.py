@@ -65,8 +65,8 @@ class XdsServe:
         line = self._line()
         assert line == f"ok {fields[0]}", line
 
-    def put(self, kind, name, envoy, refs=()):
-        self._command("put", kind, name, " ".join(refs), json.dumps(envoy))
+    def put(self, kind, name, envoy, refs=(), team=None):
+        self._command("put", f"{kind}@{team}" if team else kind, name, " ".join(refs), json.dumps(envoy))
 
     def delete(self, kind, name):
         self._command("del", kind, name)
@@ -92,7 +92,7 @@ class XdsServe:
         lb = [{"endpoint": {"address": {"socketAddress": {"address": h, "portValue": port}}}} for h in hosts]
         self.put("endpoint", name, {"clusterName": name, "endpoints": [{"lbEndpoints": lb}] if lb else []})
 
-    def listener(self, name, port, route, mark="s"):
+    def listener(self, name, port, route, mark="s", team=None):
         hcm = {"@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3."
                         "HttpConnectionManager",
                "statPrefix": mark, "rds": {"routeConfigName": route, "configSource": ADS},
@@ -100,7 +100,7 @@ class XdsServe:
                    "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}]}
         self.put("listener", name,
                  {"name": name, "address": {"socketAddress": {"address": "127.0.0.1", "portValue": port}},
-                  "filterChains": [{"filters": [{"name": "hcm", "typedConfig": hcm}]}]}, [f"route/{route}"])
+                  "filterChains": [{"filters": [{"name": "hcm", "typedConfig": hcm}]}]}, [f"route/{route}"], team)
 
     def route(self, name, cluster, prefix="/"):
         self.put("route", name,

@@ -40,6 +40,8 @@ struct fp_grpc_call {
     const struct fp_grpc_method *method;
     void *user;
     const char *node, *subject; /* of the request, of the client certificate */
+    const char *sans;           /* of the client certificate, "URI:…" a line */
+    struct fp_str metadata;     /* of the node, wire bytes */
     bool node_sent, stuck;      /* stuck: nothing drains */
     size_t queued;
     char text[TEXT_BYTES]; /* answers since the last got() */
@@ -214,6 +216,11 @@ struct fp_str fp_http_stream_tls_subject(const struct fp_http_stream *st)
     return fp_str_of(((const struct fp_grpc_call *)st)->subject);
 }
 
+struct fp_str fp_http_stream_tls_sans(const struct fp_http_stream *st)
+{
+    return fp_str_of(((const struct fp_grpc_call *)st)->sans);
+}
+
 /* ---- the world ---- */
 
 struct fp_pb_pool {
@@ -262,13 +269,15 @@ static void put_any(struct fp_buf *out, enum fp_kind kind, struct fp_str name, s
     fp_buf_fini(&any);
 }
 
-/* "C/c1=body>E/c1>S/s" */
+/* "C/c1=body>E/c1>S/s", with a team "L@team/l1" */
 static void add_item(struct fp_snap_builder *b, char *item)
 {
     struct fp_ref refs[16];
     uint32_t refs_n = 0;
     enum fp_kind kind = kind_of(item[0]);
-    char *name = item + 2, *body = strchr(name, '='), *ref = strchr(name, '>');
+    char *slash = strchr(item, '/'), *team = item[1] == '@' ? item + 2 : NULL;
+    *slash = 0;
+    char *name = slash + 1, *body = strchr(name, '='), *ref = strchr(name, '>');
     if (body)
         *body++ = 0;
     for (; ref; refs_n++) {
@@ -282,8 +291,11 @@ static void add_item(struct fp_snap_builder *b, char *item)
     }
     struct fp_buf blob = {0};
     put_any(&blob, kind, fp_str_of(name), fp_str_of(body ? body : ""));
-    struct fp_snap_entry e = {
-        .name = fp_str_of(name), .blob = fp_buf_str(&blob), .refs = refs, .refs_n = refs_n};
+    struct fp_snap_entry e = {.name = fp_str_of(name),
+                              .team = fp_str_of(team),
+                              .blob = fp_buf_str(&blob),
+                              .refs = refs,
+                              .refs_n = refs_n};
     if (fp_snap_builder_add(b, kind, &e))
         abort();
     fp_buf_fini(&blob);
@@ -376,6 +388,8 @@ static void say(struct fp_grpc_call *c, char letter, const char *names, const ch
     struct fp_buf b = {0}, sub = {0};
     if (!c->node_sent && c->node) {
         fp_xds_wire_bytes(&sub, 1, fp_str_of(c->node));
+        if (c->metadata.data)
+            fp_xds_wire_bytes(&sub, 3, c->metadata);
         fp_xds_wire_bytes(&b, 2, fp_buf_str(&sub));
         fp_buf_clear(&sub);
         c->node_sent = true;

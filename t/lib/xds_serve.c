@@ -2,7 +2,7 @@
  * A test server: the rooms http, grpc and xds with snapshots made from standard input, no database.
  * Prints its port, then a line for each command.  Fields are separated by tabs:
  *
- *     put KIND NAME "KIND/NAME KIND/NAME" JSON     (references, Envoy JSON)
+ *     put KIND[@TEAM] NAME "KIND/NAME KIND/NAME" JSON     (references, Envoy JSON)
  *     del KIND NAME
  *     publish
  *     drain                                        (health, GOAWAY, streams end)
@@ -28,7 +28,7 @@
 
 struct resource {
     enum fp_kind kind;
-    char *name, *refs, *blob;
+    char *name, *team, *refs, *blob;
     size_t blob_n;
 };
 
@@ -75,12 +75,14 @@ static struct resource *find(enum fp_kind kind, const char *name)
 static void drop(struct resource *r)
 {
     free(r->name);
+    free(r->team);
     free(r->refs);
     free(r->blob);
     *r = resources[--resources_n];
 }
 
-static void put(enum fp_kind kind, const char *name, const char *refs, const char *json)
+static void put(enum fp_kind kind, const char *team, const char *name, const char *refs,
+                const char *json)
 {
     struct fp_arena *a = fp_arena_new(NULL);
     struct fp_problems *ps = fp_problems_new(a);
@@ -95,6 +97,7 @@ static void put(enum fp_kind kind, const char *name, const char *refs, const cha
         die(name, "too many");
     resources[resources_n] = (struct resource){
         .kind = kind, .name = strdup(name), .refs = strdup(refs), .blob_n = out.len};
+    resources[resources_n].team = team ? strdup(team) : NULL;
     resources[resources_n].blob = malloc(out.len);
     memcpy(resources[resources_n].blob, out.data, out.len);
     resources_n++;
@@ -115,6 +118,7 @@ static void add(struct fp_snap_builder *b, const struct resource *r)
         refs[n++] = (struct fp_ref){.kind = kind_of(t), .name = fp_str_of(slash + 1)};
     }
     struct fp_snap_entry e = {.name = fp_str_of(r->name),
+                              .team = fp_str_of(r->team),
                               .blob = fp_str_n(r->blob, r->blob_n),
                               .refs = refs,
                               .refs_n = n};
@@ -146,7 +150,10 @@ static void command(char *line)
     for (size_t i = 0; line && i < 5; i++)
         field[i] = strsep(&line, "\t");
     if (strcmp(field[0], "put") == 0) {
-        put(kind_of(field[1]), field[2], field[3], field[4]);
+        char *team = strchr(field[1], '@');
+        if (team)
+            *team++ = 0;
+        put(kind_of(field[1]), team, field[2], field[3], field[4]);
     } else if (strcmp(field[0], "del") == 0) {
         struct resource *r = find(kind_of(field[1]), field[2]);
         if (r)

@@ -1,0 +1,288 @@
+/*
+ * From what a node says of itself, and its certificate, to its scope; in workers.  Node metadata is
+ * the node's own word: it narrows what a node is sent and protects nothing.  Only a team from a
+ * certificate must never be widened by it (I-9).
+ */
+#include "xds/xds_scope_int.h"
+#include <stdlib.h>
+#include "core/core_assert.h"
+#include "core/core_buf.h"
+#include "core/core_mem.h"
+#include "xds/xds_wire_int.h"
+
+#define TEAM_MAX_BYTES 100 /* contract §4.5 */
+#define PLACEHOLDER    "{team}"
+
+/* ---- google.protobuf.Struct ---- */
+
+enum { VALUE_STRING = 3, VALUE_BOOL = 4, VALUE_LIST = 6 };
+
+struct said {                      /* of node.metadata; borrowed */
+    struct fp_str team, allowlist; /* allowlist: a ListValue */
+    bool include_default;
+};
+
+/* Value: the last member of the oneof wins.  false: malformed. */
+static bool value_of(struct fp_str value, struct fp_xds_field *last)
+{
+    struct fp_xds_field f;
+    int r;
+    *last = (struct fp_xds_field){.number = 0};
+    while ((r = fp_xds_wire_next(&value, &f)) > 0)
+        if (f.number >= 1 && f.number <= 6)
+            *last = f;
+    return r == 0;
+}
+
+static bool is_bytes(const struct fp_xds_field *f, uint32_t number)
+{
+    return f->number == number && f->type == FP_XDS_BYTES;
+}
+
+/* The strings of a ListValue; NULL only counts.  What is no string is passed over. */
+static int strings_of(struct fp_str list, struct fp_str *out, uint32_t *n)
+{
+    struct fp_xds_field f, v;
+    int r;
+    *n = 0;
+    while ((r = fp_xds_wire_next(&list, &f)) > 0) {
+        if (!is_bytes(&f, 1))
+            continue;
+        if (!value_of(f.bytes, &v))
+            return FP_ERR_PROTOCOL;
+        if (!is_bytes(&v, VALUE_STRING) || !v.bytes.len || !fp_str_is_utf8(v.bytes))
+            continue;
+        if (out)
+            out[*n] = v.bytes;
+        (*n)++;
+    }
+    return r ? FP_ERR_PROTOCOL : 0;
+}
+
+static bool take_field(struct fp_str entry, struct said *out)
+{
+    struct fp_str key = FP_STR_NULL, value = FP_STR_NULL;
+    struct fp_xds_field f, v;
+    int r;
+    while ((r = fp_xds_wire_next(&entry, &f)) > 0)
+        if (is_bytes(&f, 1))
+            key = f.bytes;
+        else if (is_bytes(&f, 2))
+            value = f.bytes;
+    if (r || !value_of(value, &v))
+        return false;
+    if (fp_str_eq(key, FP_STR("team")))
+        out->team = is_bytes(&v, VALUE_STRING) && v.bytes.len && fp_str_is_utf8(v.bytes)
+                        ? v.bytes
+                        : FP_STR_NULL;
+    else if (fp_str_eq(key, FP_STR("listener_allowlist")))
+        out->allowlist = is_bytes(&v, VALUE_LIST) ? v.bytes : FP_STR_NULL;
+    else if (fp_str_eq(key, FP_STR("include_default")))
+        out->include_default = v.number == VALUE_BOOL && v.type == FP_XDS_VARINT && v.value;
+    return true;
+}
+
+static int read_metadata(struct fp_str metadata, struct said *out)
+{
+    struct fp_xds_field f;
+    int r;
+    *out = (struct said){.team = FP_STR_NULL};
+    while ((r = fp_xds_wire_next(&metadata, &f)) > 0)
+        if (is_bytes(&f, 1) && !take_field(f.bytes, out))
+            return FP_ERR_PROTOCOL;
+    return r ? FP_ERR_PROTOCOL : 0;
+}
+
+struct fp_str fp_xds_scope_claimed_team(struct fp_str metadata)
+{
+    struct said said;
+    return read_metadata(metadata, &said) ? FP_STR_NULL : said.team;
+}
+
+/* ---- certificates ---- */
+
+/* A team is one label of the name: a wildcard over '/' or '.' would let
+ * spiffe://d/team/a/b pass for a team that somebody else owns. */
+static bool is_label(struct fp_str s)
+{
+    if (!s.len || s.len > TEAM_MAX_BYTES || !fp_str_is_utf8(s))
+        return false;
+    for (size_t i = 0; i < s.len; i++)
+        if ((unsigned char)s.data[i] <= 0x20 || strchr("/.:?#%", s.data[i]))
+            return false;
+    return true;
+}
+
+struct fp_str fp_xds_scope_san_team(const char *pattern, struct fp_str sans)
+{
+    const char *at = pattern ? strstr(pattern, PLACEHOLDER) : NULL;
+    if (!at)
+        return FP_STR_NULL;
+    struct fp_str before = fp_str_n(pattern, (size_t)(at - pattern));
+    struct fp_str after = fp_str_of(at + sizeof PLACEHOLDER - 1);
+    while (sans.data) {
+        struct fp_str name = fp_str_split(sans, '\n', &sans);
+        if (name.len <= 4 || name.len - 4 < before.len + after.len)
+            continue;
+        name = fp_str_n(name.data + 4, name.len - 4); /* behind "URI:" or "DNS:" */
+        if (!fp_str_starts(name, before) || !fp_str_ends(name, after))
+            continue;
+        struct fp_str team = fp_str_n(name.data + before.len, name.len - before.len - after.len);
+        if (is_label(team))
+            return team;
+    }
+    return FP_STR_NULL;
+}
+
+/* ---- interning ---- */
+
+void fp_xds_scopes_fini(struct fp_xds_scopes *s)
+{
+    FP_ASSERT(s->by_key.n == 0);
+    fp_map_fini(&s->by_key);
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return fp_str_cmp(*(const struct fp_str *)a, *(const struct fp_str *)b);
+}
+
+static uint32_t sort_unique(struct fp_str *names, uint32_t n)
+{
+    uint32_t kept = 0;
+    if (n > 1)
+        qsort(names, n, sizeof *names, by_name);
+    for (uint32_t i = 0; i < n; i++)
+        if (!kept || !fp_str_eq(names[kept - 1], names[i]))
+            names[kept++] = names[i];
+    return kept;
+}
+
+static void put(struct fp_buf *key, struct fp_str s)
+{
+    uint32_t len = (uint32_t)s.len;
+    fp_buf_append(key, &len, sizeof len);
+    fp_buf_append_str(key, s);
+}
+
+static struct fp_str get(const char **at)
+{
+    uint32_t len;
+    memcpy(&len, *at, sizeof len);
+    struct fp_str s = fp_str_n(*at + sizeof len, len);
+    *at += sizeof len + len;
+    return s;
+}
+
+static struct fp_xds_scope *make(struct fp_xds_scopes *pool, const struct fp_xds_scope *like,
+                                 struct fp_str key)
+{
+    size_t strings = like->listeners_n * sizeof(struct fp_str);
+    struct fp_xds_scope *s = fp_mem_zalloc(sizeof *s + strings + key.len);
+    struct fp_str *listeners = (struct fp_str *)(s + 1);
+    char *bytes = (char *)(listeners + like->listeners_n);
+    memcpy(bytes, key.data, key.len);
+    *s = *like;
+    s->refs = 0;
+    s->pool = pool;
+    s->key = fp_str_n(bytes, key.len);
+    const char *at = bytes + 3; /* the flags */
+    struct fp_str team = get(&at);
+    s->team = like->team.data ? team : FP_STR_NULL;
+    for (uint32_t i = 0; i < like->listeners_n; i++)
+        listeners[i] = get(&at);
+    s->listeners = listeners;
+    fp_map_set(&pool->by_key, s->key, s);
+    return s;
+}
+
+static struct fp_xds_scope *intern(struct fp_xds_scopes *pool, const struct fp_xds_scope *like)
+{
+    struct fp_buf key = {0};
+    fp_buf_append_byte(&key, (uint8_t)like->kind);
+    fp_buf_append_byte(&key, (uint8_t)(like->bound | like->include_default << 1));
+    fp_buf_append_byte(&key, like->team.data != NULL);
+    put(&key, like->team);
+    for (uint32_t i = 0; i < like->listeners_n; i++)
+        put(&key, like->listeners[i]);
+    struct fp_xds_scope *s = fp_map_get(&pool->by_key, fp_buf_str(&key));
+    if (!s)
+        s = make(pool, like, fp_buf_str(&key));
+    fp_buf_fini(&key);
+    return fp_xds_scope_ref(s);
+}
+
+int fp_xds_scope_of(struct fp_xds_scopes *pool, struct fp_str metadata,
+                    struct fp_str certificate_team, struct fp_xds_scope **out)
+{
+    struct said said;
+    uint32_t n = 0;
+    if (read_metadata(metadata, &said) || strings_of(said.allowlist, NULL, &n))
+        return FP_ERR_PROTOCOL;
+    struct fp_str *names = fp_mem_calloc(n ? n : 1, sizeof *names);
+    strings_of(said.allowlist, names, &n); /* walked before without an error */
+    struct fp_xds_scope like = {
+        .kind = n ? FP_XDS_SCOPE_ALLOWLIST : FP_XDS_SCOPE_ALL,
+        .team = certificate_team.data ? certificate_team : said.team,
+        .bound = certificate_team.data != NULL,
+        .listeners = names,
+        .listeners_n = sort_unique(names, n),
+    };
+    if (like.kind == FP_XDS_SCOPE_ALL && like.team.data) {
+        like.kind = FP_XDS_SCOPE_TEAM;
+        like.include_default = said.include_default;
+    }
+    *out = intern(pool, &like);
+    fp_mem_free(names);
+    return 0;
+}
+
+struct fp_xds_scope *fp_xds_scope_ref(struct fp_xds_scope *s)
+{
+    s->refs++;
+    return s;
+}
+
+void fp_xds_scope_unref(struct fp_xds_scope **sp)
+{
+    struct fp_xds_scope *s = *sp;
+    *sp = NULL;
+    if (!s || --s->refs)
+        return;
+    fp_map_remove(&s->pool->by_key, s->key);
+    fp_xds_view_unref(&s->view);
+    fp_mem_free(s);
+}
+
+/* ---- views ---- */
+
+static bool sees_listener(const struct fp_xds_scope *s, const struct fp_snap_entry *e)
+{
+    bool of_team = e->team.data && fp_str_eq(e->team, s->team);
+    if (s->kind == FP_XDS_SCOPE_ALLOWLIST)
+        return (!s->bound || of_team) &&
+               bsearch(&e->name, s->listeners, s->listeners_n, sizeof e->name, by_name);
+    return of_team || (s->include_default && fp_str_eq(e->name, FP_STR(FP_XDS_DEFAULT_LISTENER)));
+}
+
+/* The resources a scope sees by itself; the rest is reached from them. */
+static bool is_root(const void *arg, enum fp_kind kind, const struct fp_snap_entry *e)
+{
+    const struct fp_xds_scope *s = arg;
+    if (kind == FP_KIND_LISTENER)
+        return sees_listener(s, e);
+    if (kind == FP_KIND_RUNTIME)
+        return !e->team.data || fp_str_eq(e->team, s->team);
+    return false;
+}
+
+struct fp_xds_view *fp_xds_scope_view(struct fp_xds_scope *s, struct fp_xds_view *all)
+{
+    if (s->kind == FP_XDS_SCOPE_ALL)
+        return all;
+    if (s->view && s->view->all == all)
+        return s->view;
+    fp_xds_view_unref(&s->view);
+    s->view = fp_xds_view_scoped(all, is_root, s);
+    return s->view;
+}
