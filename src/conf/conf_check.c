@@ -172,9 +172,9 @@ static void check_tls(struct fp_conf_load *l)
                 "xds.tls.require_client_cert");
     check_needs(l, l->c->xds.require_client_identity, x->client_ca_path, "xds.tls.client_ca_path",
                 "xds.require_client_identity");
-    check_needs(l, l->c->xds.team_from_san, x->client_ca_path, "xds.tls.client_ca_path",
-                "xds.team_from_san");
-    if (l->c->xds.team_from_san && !strstr(l->c->xds.team_from_san, "{team}"))
+    bool patterned = l->c->xds.team_from_san && *l->c->xds.team_from_san;
+    check_needs(l, patterned, x->client_ca_path, "xds.tls.client_ca_path", "xds.team_from_san");
+    if (patterned && !strstr(l->c->xds.team_from_san, "{team}"))
         fp_conf_error(l, origin_of(l, "xds.team_from_san"),
                       "xds.team_from_san: \"%s\" does not hold {team}", l->c->xds.team_from_san);
 }

@@ -117,7 +117,8 @@ struct fp_xds_engine *fp_xds_engine_new(struct fp_loop *loop, const struct fp_xd
     e->loop = loop;
     e->options = *o;
     e->options.control_plane_id = fp_mem_strdup(o->control_plane_id ? o->control_plane_id : "");
-    e->options.team_from_san = o->team_from_san ? fp_mem_strdup(o->team_from_san) : NULL;
+    e->options.team_from_san =
+        o->team_from_san && *o->team_from_san ? fp_mem_strdup(o->team_from_san) : NULL;
     e->control_plane = fp_str_of(e->options.control_plane_id);
     fp_list_init(&e->streams);
     fp_list_init(&e->ready);
