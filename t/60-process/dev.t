@@ -52,7 +52,7 @@ with tap.run():
         if more:
             ask = [openssl, "s_client", "-connect", f"localhost:{xds}", "-alpn", "h2", "-CAfile", f"{folder}/run/certs/ca.pem",
                    "-verify_return_error", "-cert", f"{folder}/run/certs/client.pem", "-key", f"{folder}/run/certs/client.key"]
-            r = subprocess.run(ask, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+            r = subprocess.run(ask, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL)
             tap.like(r.stdout, "ALPN protocol: h2", f"{option}: mTLS with them") or tap.diag(r.stdout + r.stderr)
         tap.is_(util.stop_process(p, signal.SIGINT), 0, f"{option}: Ctrl-C ends it with 0")
         tap.is_([q for q, s in everyone.items() if util.same_alive(q, s)], [], f"{option}: nobody is left")
