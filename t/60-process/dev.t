@@ -36,7 +36,7 @@ with tap.run():
     for option, kept, more in (("--dev", True, []), ("--dev", True, certs if openssl else []), ("--ephemeral", False, [])):
         api, xds = util.free_port(), util.free_port()
         log = util.tmp() / f"log{api}"
-        p = util.spawn([util.reachable(util.OBJS / "flowplane"), option, "-g", f"api.port={api}", "-g", f"xds.port={xds}", *more], log,
+        p = util.spawn([util.OBJS / "flowplane", option, "-g", f"api.port={api}", "-g", f"xds.port={xds}", *more], log,
                        env=env, user=user, cwd=folder)
         wait_until(lambda: p.poll() is not None or get(api, "/readyz") == 200, 40, "ready")
         tap.is_(p.poll(), None, f"{option}: runs as an ordinary user") or tap.diag(log.read_text())

@@ -122,6 +122,7 @@ def spawn(argv, log, env=None, user=None, **more):
     """Popen in a session of its own, output to the file `log`, killed when the test dies."""
     if user is not None:
         more.update(user=user[0], group=user[1], extra_groups=[])
+        argv = [reachable(argv[0]), *argv[1:]]
     with open(log, "ab") as out:
         return subprocess.Popen([str(a) for a in argv], stdin=subprocess.DEVNULL, stdout=out, stderr=out,
                                 env=env, start_new_session=True, preexec_fn=_die_with_parent, **more)
@@ -140,11 +141,13 @@ def stop_process(popen, sig=signal.SIGTERM, deadline=20.0):
 
 
 def reachable(program):
-    """The program, or a copy that any user can run: a checkout below /root is root's alone."""
-    if not ROOT:
+    """The program, or a copy that any user can run: a checkout or a home below /root is root's alone."""
+    program = pathlib.Path(program)
+    if all(p.stat().st_mode & 0o001 for p in program.resolve().parents):
         return program
-    copy = tmp() / program.name
+    copy = tmp() / "bin" / program.name
     if not copy.exists():
+        copy.parent.mkdir(exist_ok=True)
         shutil.copy2(program, copy)
         copy.chmod(0o755)
     return copy
