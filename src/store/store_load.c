@@ -40,32 +40,26 @@ enum {
 
 /* Bytes that are not what their hash says (psql) count as none: they are encoded anew. */
 #define INTACT "CASE WHEN t.content_hash = sha256(t.encoded) THEN t.encoded END"
-#define ROWS(kind, table, where, service)                                                          \
-    "UNION ALL SELECT '" kind "', t.id::text, t.name, t.team, t.source, t.form,\n"                 \
-    "  t.configuration::text, " service ", t.version, t.created_at, t.updated_at,\n  " INTACT      \
-    ",\n"                                                                                          \
+/* Everything: references by one pass and a hash join a table.  `kind` is an SQL expression. */
+#define ROWS(kind, table, service)                                                                 \
+    "UNION ALL SELECT " kind ", t.id::text, t.name, t.team, t.source, t.form,\n"                   \
+    "  t.configuration::text, " service ", t.version, t.created_at, t.updated_at, t.encoded,\n"    \
     "  t.encoder_version, f.refs, NULL, NULL, NULL, NULL, NULL, NULL\n"                            \
-    "FROM " table " t LEFT JOIN (SELECT name, array_agg(target_kind || ' ' || target_name\n"       \
-    "  ORDER BY target_kind, target_name) AS refs FROM resource_refs\n"                            \
-    "  WHERE kind = '" kind "' GROUP BY name) f ON f.name = t.name" where "\n"
+    "FROM " table " t LEFT JOIN (SELECT kind, name, array_agg(target_kind || ' ' || target_name\n" \
+    "  ORDER BY target_kind, target_name) AS refs FROM resource_refs GROUP BY kind, name) f\n"     \
+    "  ON f.kind = " kind " AND f.name = t.name\n"
 
-/* Everything: references by one pass and a hash join a kind. */
 static const char all_sql[] =
     "SELECT ''::text, ''::text, ''::text, NULL::text, NULL::text, NULL::text, NULL::text,\n"
     "  NULL::text, h.revision, h.updated_at, h.updated_at, NULL::bytea, NULL::int, NULL::text[],\n"
     "  NULL::bytea, 'known', NULL::text[], NULL::timestamptz, h.epoch, h.commit_id\n"
-    "FROM config_revision h\n" ROWS("cluster", "clusters", "", "t.service_name")
-        ROWS("endpoint", "endpoints", "", "NULL") ROWS("listener", "listeners", "", "NULL")
-            ROWS("route", "routes", "", "NULL") ROWS("secret", "secrets", "", "NULL")
-                ROWS("scoped-route", "resources", " WHERE t.type = 'scoped-routes'", "NULL")
-                    ROWS("virtual-host", "resources", " WHERE t.type = 'virtual-hosts'",
-                         "NULL") ROWS("runtime", "resources", " WHERE t.type = 'runtimes'", "NULL")
-                        ROWS("extension-config", "resources", " WHERE t.type = 'extension-configs'",
-                             "NULL") "UNION ALL SELECT 'token', t.token_id::text, "
-                                     "t.token_id::text, NULL, NULL, NULL, NULL,\n"
-                                     "  t.name, t.version, t.created_at, t.updated_at, NULL, NULL, "
-                                     "NULL, t.secret_hash, t.status,\n"
-                                     "  t.scopes, t.expires_at, NULL, NULL FROM tokens t";
+    "FROM config_revision h\n" ROWS("'cluster'", "clusters", "t.service_name")
+        ROWS("'endpoint'", "endpoints", "NULL") ROWS("'listener'", "listeners", "NULL")
+            ROWS("'route'", "routes", "NULL") ROWS("'secret'", "secrets", "NULL")
+                ROWS("rtrim(t.type, 's')", "resources", "NULL") /* scoped-routes → scoped-route */
+    "UNION ALL SELECT 'token', t.token_id::text, t.token_id::text, NULL, NULL, NULL, NULL,\n"
+    "  t.name, t.version, t.created_at, t.updated_at, NULL, NULL, NULL, t.secret_hash, t.status,\n"
+    "  t.scopes, t.expires_at, NULL, NULL FROM tokens t";
 
 /* The same columns; $1 epoch, $2 revision, $3 commit id of what the follower has. */
 static const char some_sql[] = "SELECT * FROM flowplane_changes($1::uuid, $2::bigint, $3::uuid)";
