@@ -3,6 +3,7 @@
  * an empty database with the schema and names it in FP_TEST_DATABASE.
  */
 #include <stdlib.h>
+#include "core/core_buf.h"
 #include "core/core_log.h"
 #include "store/store.h"
 #include "tap.h"
@@ -207,6 +208,26 @@ static void listeners(void)
     is_int(drop(FP_KIND_LISTENER, "l2", -1), FP_STORE_DONE, "delete");
 }
 
+/* More than any socket buffer: sending goes on when the socket takes more. */
+static void large(void)
+{
+    enum { BYTES = 3 << 20 };
+    struct fp_buf json = {0}, encoded = {0};
+    struct fp_store_write w = cluster("large", "");
+    fp_buf_append_c(&json, "{\"x\":\"");
+    for (int i = 0; i < BYTES / 4; i++)
+        fp_buf_append_c(&json, i % 7 ? "abcd" : "\xc3\xa4hz");
+    fp_buf_append_c(&json, "\"}");
+    fp_buf_append_str(&encoded, fp_buf_str(&json));
+    w.configuration = fp_buf_str(&json);
+    w.encoded = fp_buf_str(&encoded);
+    is_int(create(&w), FP_STORE_DONE, "3 MiB of configuration and as many bytes");
+    is_int(replace(&w), FP_STORE_UNCHANGED, "the same again is unchanged");
+    is_int(drop(FP_KIND_CLUSTER, "large", 1), FP_STORE_DONE, "and goes");
+    fp_buf_fini(&json);
+    fp_buf_fini(&encoded);
+}
+
 static void every_kind(void)
 {
     static const enum fp_kind kinds[] = {FP_KIND_ENDPOINT, FP_KIND_SCOPED_ROUTE,
@@ -320,6 +341,7 @@ int main(void)
     teams();
     listeners();
     every_kind();
+    large();
     many();
     races();
     ok(fp_store_up(store), "up");
