@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Contract §14, follower: NOTIFY, lost NOTIFY, cut connections, restored dumps, a stopped server."""
+import os
 import re
+import signal
 import threading
 import time
 
@@ -104,6 +106,18 @@ with tap.run():
                "ALTER TABLE clusters ENABLE TRIGGER USER; COMMIT")
     g.expect(f"^loaded ok changes {before + 1}")
     tap.contains(names(g), "silent", "a lost NOTIFY: the poll finds it")
+    g.stop()
+
+    # a connection that hangs
+    g = Follower(pg.url(), poll_ms=200, no_seed=1, statement_ms=1000)
+    g.expect("^loaded ok full")
+    mine = pg.psql("SELECT pid FROM pg_stat_activity WHERE application_name = 'flowplane-listen' ORDER BY backend_start DESC LIMIT 1")
+    os.kill(int(mine), signal.SIGSTOP)
+    db.execute(INSERT, ("hung",))
+    g.expect("^state down")
+    g.caught_up(revision())
+    os.kill(int(mine), signal.SIGCONT)
+    tap.contains(names(g), "hung", "a connection that hangs is given up")
     g.stop()
 
     # the server goes and comes

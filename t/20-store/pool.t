@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """The pool: bounds, time limits, a server that stops and comes back, a standby, locks.  Nothing acknowledged is lost."""
+import os
 import re
+import signal
 import threading
 
 import fp_tap as tap
@@ -117,6 +119,20 @@ with tap.run():
     pg.start()
     wait_until(lambda: w.write("k" + str(len(w.lines)))[0] == "done", 15, "writes work again")
     tap.ok(True, "and done when it is back")
+
+    # a server that hangs
+    h = Writer(pg.url(), pool=1, statement_ms=500)
+    h.write("y0")
+    pids = [int(p) for p in pg.psql("SELECT pid FROM pg_stat_activity WHERE application_name = 'flowplane'", "postgres").split()]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    outcome, ms = h.write("y1")
+    tap.ok(outcome == "unavailable" and 400 <= ms < 5000, f"a server that hangs: unavailable after statement_timeout ({ms} ms)")
+    wait_until(lambda: h.write("y" + str(len(h.lines)))[0] == "done", 15, "another connection works")
+    tap.ok(True, "another connection is used")
+    for pid in pids:
+        os.kill(pid, signal.SIGCONT)
+    h.stop()
 
     # a server that does not accept writes
     pg.psql("ALTER DATABASE flowplane SET default_transaction_read_only = on")

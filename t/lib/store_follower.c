@@ -93,6 +93,7 @@ static void on_stdin(struct fp_io *io, unsigned events)
 int main(void)
 {
     const char *url = getenv("FP_TEST_DATABASE"), *poll = getenv("FP_TEST_POLL_MS");
+    const char *statement = getenv("FP_TEST_STATEMENT_MS");
     struct fp_store_seed seed = {.secret = getenv("FP_TEST_SECRET"), .announce = announce};
     struct fp_follow_handlers h = {
         .on_state = on_state, .on_behind = on_behind, .on_fatal = on_fatal};
@@ -104,7 +105,8 @@ int main(void)
     struct fp_follow_options o = {.url = url,
                                   .listen_url = getenv("FP_TEST_LISTEN"),
                                   .connect_timeout_ms = 5000,
-                                  .statement_timeout_ms = 5000,
+                                  .statement_timeout_ms =
+                                      statement ? strtoull(statement, NULL, 10) : 5000,
                                   .poll_interval_ms = poll ? strtoull(poll, NULL, 10) : 5000,
                                   .auto_migrate = getenv("FP_TEST_NO_MIGRATE") == NULL,
                                   .sql_dir = getenv("FP_TEST_SQL"),
