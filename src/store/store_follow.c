@@ -127,6 +127,11 @@ void store_migrate_done(struct fp_follow *f)
     store_bootstrap_start(f);
 }
 
+static void tell_behind(struct fp_follow *f, uint64_t revision)
+{
+    f->h.on_behind(revision, f->h.arg);
+}
+
 static void on_listening(const struct store_answer *a, void *arg)
 {
     struct fp_follow *f = arg;
@@ -142,6 +147,8 @@ static void on_listening(const struct store_answer *a, void *arg)
                                   "second; set database.listen_url to a direct connection");
     }
     tell_state(f, true, !f->pooled && f->deaf < DEAF_MAX);
+    if (!f->loaded_set)
+        tell_behind(f, 0); /* nothing to compare: the load need not wait for a poll */
     pump(f);
 }
 
@@ -155,11 +162,6 @@ void store_bootstrap_done(struct fp_follow *f)
 }
 
 /* ---- following */
-
-static void tell_behind(struct fp_follow *f, uint64_t revision)
-{
-    f->h.on_behind(revision, f->h.arg);
-}
 
 static void on_notify(const char *channel, const char *payload, void *arg)
 {
