@@ -77,7 +77,10 @@ static const struct fp_model_field forward_fields[] = {
     {.name = "autoHostRewrite", FP_M_BOOL},
     RETRY_AND_HASH,
     {.name = "mirror", FP_M_OBJECT, FP_M_LIST, .object = &fp_model_mirror_schema},
-    {.name = "upgrades", FP_M_STRING, FP_M_LIST | FP_M_UNIQUE, .text = fp_model_text_token},
+    {.name = "upgrades",
+     FP_M_STRING,
+     FP_M_LIST | FP_M_UNIQUE | FP_M_ANY_CASE,
+     .text = fp_model_text_token},
     {.name = "priority", FP_M_ENUM, .values = priorities},
 };
 static const struct fp_model_schema forward = FP_M_SCHEMA(forward_fields, check_forward);

@@ -5,6 +5,8 @@
 #include "codec/codec_json.h"
 #include "model/model_cluster_int.h"
 
+#define ENVOY_RING_MIN 1024 /* an absent minimumRingSize */
+
 const char *const fp_model_discovery_names[] = {"STATIC", "STRICT_DNS", "LOGICAL_DNS", "EDS", NULL};
 static const char *const lookup_families[] = {"AUTO",         "V4_ONLY", "V6_ONLY",
                                               "V4_PREFERRED", "ALL",     NULL};
@@ -23,9 +25,10 @@ static void check_ring(struct fp_model_reader *r, const struct fp_model_object *
 {
     const json_t *min = fp_model_object_get(r, o, "minimumRingSize");
     const json_t *max = fp_model_object_get(r, o, "maximumRingSize");
-    if (min && max && json_integer_value(min) > json_integer_value(max))
+    json_int_t low = min ? json_integer_value(min) : ENVOY_RING_MIN;
+    if (max && low > json_integer_value(max))
         fp_problem_add(r->ps, fp_model_object_at(r, o, "maximumRingSize"), FP_P_OUT_OF_RANGE,
-                       "must not be below minimumRingSize");
+                       "must not be below minimumRingSize (%lld)", (long long)low);
 }
 static const struct fp_model_field ring_fields[] = {
     {.name = "minimumRingSize", FP_M_UINT, .min = 1, .max = 8388608},
@@ -204,8 +207,18 @@ static void check_tls_use(struct fp_model_reader *r, const struct fp_model_objec
                       "no server name: only the certificate chain is verified");
 }
 
+/* Envoy asks for health over gRPC only where it speaks HTTP/2. */
+static void check_grpc_health(struct fp_model_reader *r, const struct fp_model_object *o)
+{
+    if (fp_str_eq_c(fp_json_str(fp_model_object_get(r, o, "protocol")), "http1") &&
+        fp_model_cluster_checks_grpc(o->out))
+        fp_problem_add(r->ps, fp_model_object_at(r, o, "protocol"), FP_P_MUTUALLY_EXCLUSIVE,
+                       "a health check of type grpc needs http2 or auto");
+}
+
 static void check_cluster(struct fp_model_reader *r, const struct fp_model_object *o)
 {
+    check_grpc_health(r, o);
     check_discovery(r, o);
     check_policy(r, o);
     check_tls_use(r, o);

@@ -71,6 +71,15 @@ static json_t *http_check(const json_t *h)
     return out;
 }
 
+bool fp_model_cluster_checks_grpc(const json_t *c)
+{
+    const json_t *h;
+    for (size_t i = 0; (h = json_array_get(json_object_get(c, "healthChecks"), i)); i++)
+        if (fp_str_eq_c(fp_model_str(h, "type"), "grpc"))
+            return true;
+    return false;
+}
+
 static json_t *health_check(const json_t *h)
 {
     static const struct fp_model_copy grpc[] = {{"serviceName", "serviceName", FP_C_SAME},
@@ -166,6 +175,8 @@ static void http_options(json_t *out, const json_t *c)
     struct fp_str protocol = fp_model_str(c, "protocol");
     json_t *options = json_object();
     fp_model_copy(options, c, copy, FP_M_N(copy));
+    if (!protocol.data && fp_model_cluster_checks_grpc(c))
+        protocol = FP_STR("http2"); /* Envoy refuses the check over HTTP/1.1 */
     if (!protocol.data && json_object_size(options) == 0) {
         json_decref(options);
         return;

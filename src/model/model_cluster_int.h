@@ -23,3 +23,4 @@ enum fp_model_discovery fp_model_cluster_discovery(const json_t *c); /* §5.2.2 
 extern const char *const fp_model_discovery_names[];
 
 extern const struct fp_model_schema fp_model_health_check_schema;
+bool fp_model_cluster_checks_grpc(const json_t *c); /* some health check is of type grpc */

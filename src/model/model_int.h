@@ -54,7 +54,7 @@ enum fp_model_type {
 enum {
     FP_M_REQUIRED = 1,
     FP_M_LIST = 2,     /* an array of it, min_items..max_items */
-    FP_M_ANY_CASE = 4, /* enum texts in any case, underscores optional */
+    FP_M_ANY_CASE = 4, /* enum texts in any case, underscores optional; UNIQUE ignores case */
     FP_M_TRIM = 8,     /* blanks around a string are dropped */
     FP_M_UNIQUE = 16,  /* list items differ */
 };
@@ -164,9 +164,10 @@ fp_model_text fp_model_text_nonblank, fp_model_text_name, fp_model_text_team, fp
     fp_model_text_ip, fp_model_text_slash, fp_model_text_regex, fp_model_text_header_name,
     fp_model_text_header_value, fp_model_text_edited_header, fp_model_text_token,
     fp_model_text_template, fp_model_text_path_separated, fp_model_text_server_name,
-    fp_model_text_cidr, fp_model_text_domain;
+    fp_model_text_cidr, fp_model_text_domain, fp_model_text_format;
 bool fp_model_host_is_ip(struct fp_str s); /* IPv4 or IPv6 literal, without brackets */
 bool fp_model_host_is_ip6(struct fp_str s);
+size_t fp_model_host_bytes(struct fp_str s, unsigned char out[16]); /* 4, 16, or 0: no address */
 
 /* ---- model_regex.c, model_template.c: NULL when fine, else what is wrong (arena text) ---- */
 const char *fp_model_regex_check(struct fp_str s, size_t *program_size);
@@ -218,6 +219,7 @@ json_t *fp_model_network_filter_read(struct fp_model_reader *r, const json_t *v,
                                      const char *pointer);
 json_t *fp_model_network_filter_expand(const json_t *f);
 bool fp_model_network_filter_is_terminal(const json_t *f);
+bool fp_model_network_filter_passes_on(const json_t *f); /* known not to be terminal */
 extern const struct fp_model_schema fp_model_upstream_tls_schema;
 
 /* ---- what each kind offers to model.c ---- */

@@ -110,6 +110,9 @@ static void check_chain(struct fp_model_reader *r, const struct fp_model_object 
         if (fp_model_network_filter_is_terminal(f))
             fp_problem_add(r->ps, fp_model_path_push_index(r, at, i), FP_P_INVALID_VALUE,
                            "a terminal filter must be the last");
+    if (n && fp_model_network_filter_passes_on(json_array_get(filters, n - 1)))
+        fp_problem_add(r->ps, fp_model_path_push_index(r, at, n - 1), FP_P_INVALID_VALUE,
+                       "the last filter must be a terminal one");
 }
 static const struct fp_model_field chain_fields[] = {
     {.name = "name", FP_M_STRING, .min = 1, .text = fp_model_text_name},
@@ -169,45 +172,95 @@ static json_t *expand_chain(const json_t *c)
 
 /* ---- the listener ---- */
 
-/* A match as a set: order does not tell two chains apart, nor does the case of a server name. */
-static json_t *comparable(const json_t *match)
+/*
+ * Envoy takes a match apart: one entry for each combination of its members, and refuses a second
+ * chain with one of them.  Combinations are counted first: beyond COMBINATIONS_MAX only chains with
+ * the same lists are told apart.
+ */
+#define COMBINATIONS_MAX 20000
+
+struct combine {
+    struct fp_model_reader *r;
+    struct fp_map *seen;
+    const json_t *lists[3]; /* server names, application protocols, source ranges; NULL: none */
+    bool whole;             /* too many: the lists as they are */
+    bool twice;
+};
+
+static void append_lower(struct fp_buf *b, struct fp_str s)
 {
-    json_t *out = match ? expand_match(match) : json_object(), *list, *v;
-    const char *key;
-    size_t i;
-    json_object_foreach (out, key, list) {
-        if (!json_is_array(list))
-            continue;
-        json_t *set = json_object();
-        json_array_foreach (list, i, v) {
-            struct fp_buf b = {0};
-            fp_json_write(&b, v, true);
-            for (size_t k = 0; k < b.len; k++)
-                b.data[k] =
-                    b.data[k] >= 'A' && b.data[k] <= 'Z' ? (char)(b.data[k] | 32) : b.data[k];
-            json_object_setn_new(set, b.data, b.len, json_true());
-            fp_buf_fini(&b);
-        }
-        json_object_set_new(out, key, set); /* replaces the value of the key being visited */
+    for (size_t i = 0; i < s.len; i++)
+        fp_buf_append_byte(
+            b, (uint8_t)(s.data[i] >= 'A' && s.data[i] <= 'Z' ? s.data[i] | 32 : s.data[i]));
+}
+
+/* 10.1.2.3/8 is 10.0.0.0/8. */
+static void append_range(struct fp_buf *b, struct fp_str text)
+{
+    unsigned char bin[16];
+    struct fp_str bits, ip = fp_str_split(text, '/', &bits);
+    size_t bytes = fp_model_host_bytes(ip, bin);
+    uint64_t n = bytes * 8;
+    if (bits.data)
+        fp_str_to_u64(bits, &n);
+    for (size_t i = 0; i < bytes; i++) {
+        unsigned keep = n >= 8 * (i + 1) ? 8 : n > 8 * i ? (unsigned)(n - 8 * i) : 0;
+        fp_buf_printf(b, "%02x", bin[i] & (0xFF00u >> keep) & 0xFF);
     }
-    return out;
+    fp_buf_printf(b, "/%u", (unsigned)n);
+}
+
+static void combine(struct combine *c, struct fp_buf *key, size_t depth)
+{
+    if (depth == FP_M_N(c->lists)) {
+        struct fp_str s = fp_arena_str(c->r->arena, fp_buf_str(key));
+        c->twice |= fp_map_set(c->seen, s, c->seen) != NULL;
+        return;
+    }
+    size_t n = json_array_size(c->lists[depth]), mark = key->len;
+    for (size_t i = 0; i < (n && !c->whole ? n : 1); i++) {
+        struct fp_str item = fp_json_str(json_array_get(c->lists[depth], i));
+        fp_buf_append_byte(key, '\n');
+        if (c->whole && n)
+            fp_json_write(key, c->lists[depth], true);
+        else if (item.data && depth == 2)
+            append_range(key, item);
+        else if (item.data && depth == 0)
+            append_lower(key, item);
+        else if (item.data)
+            fp_buf_append_str(key, item);
+        combine(c, key, depth + 1);
+        key->len = mark;
+    }
 }
 
 static void check_chains(struct fp_model_reader *r, const struct fp_model_object *o)
 {
-    const json_t *chains = fp_model_object_get(r, o, "filterChains"), *c;
+    const json_t *chains = fp_model_object_get(r, o, "filterChains"), *chain;
     const char *at = fp_model_object_at(r, o, "filterChains");
     struct fp_map seen = {0};
-    for (size_t i = 0; (c = json_array_get(chains, i)); i++) {
-        json_t *match = comparable(json_object_get(c, "match"));
-        struct fp_buf b = {0};
-        fp_json_write(&b, match, true);
-        if (fp_map_set(&seen, fp_arena_str(r->arena, fp_buf_str(&b)), &seen))
+    struct fp_buf key = {0};
+    for (size_t i = 0; (chain = json_array_get(chains, i)); i++) {
+        const json_t *m = json_object_get(chain, "match");
+        struct combine c = {.r = r,
+                            .seen = &seen,
+                            .lists = {json_object_get(m, "serverNames"),
+                                      json_object_get(m, "applicationProtocols"),
+                                      json_object_get(m, "sourcePrefixRanges")}};
+        double n = 1;
+        for (size_t k = 0; k < FP_M_N(c.lists); k++)
+            n *= json_array_size(c.lists[k]) ? (double)json_array_size(c.lists[k]) : 1;
+        c.whole = n > COMBINATIONS_MAX;
+        fp_buf_clear(&key);
+        fp_buf_printf(&key, "%lld ",
+                      (long long)json_integer_value(json_object_get(m, "destinationPort")));
+        fp_buf_append_str(&key, fp_model_str(m, "transportProtocol"));
+        combine(&c, &key, 0);
+        if (c.twice)
             fp_problem_add(r->ps, fp_model_path_push_index(r, at, i), FP_P_DUPLICATE,
-                           "another chain has the same match");
-        fp_buf_fini(&b);
-        json_decref(match);
+                           "another chain matches the same connections");
     }
+    fp_buf_fini(&key);
     fp_map_fini(&seen);
 }
 

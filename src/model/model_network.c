@@ -44,7 +44,10 @@ static const struct fp_model_field hcm_fields[] = {
     {.name = "idleTimeoutSeconds", FP_M_UINT, .max = FP_M_MAX_SECONDS},
     {.name = "streamIdleTimeoutSeconds", FP_M_UINT, .max = FP_M_MAX_SECONDS},
     {.name = "maxRequestHeadersKb", FP_M_UINT, .min = 1, .max = 8192},
-    {.name = "upgrades", FP_M_STRING, FP_M_LIST | FP_M_UNIQUE, .text = fp_model_text_token},
+    {.name = "upgrades",
+     FP_M_STRING,
+     FP_M_LIST | FP_M_UNIQUE | FP_M_ANY_CASE,
+     .text = fp_model_text_token},
 };
 static const struct fp_model_schema hcm = FP_M_SCHEMA(hcm_fields, check_hcm);
 
@@ -210,6 +213,24 @@ bool fp_model_network_filter_is_terminal(const json_t *f)
     if (!fp_str_eq_c(type, "typed"))
         return type.data != NULL;
     return fp_str_eq_c(message, HCM) || fp_str_eq_c(message, TCP_PROXY);
+}
+
+/* Envoy refuses a chain that ends in one of these; of others it is not known here. */
+bool fp_model_network_filter_passes_on(const json_t *f)
+{
+    static const char *const packages[] = {
+        "connection_limit", "local_ratelimit", "ratelimit",        "rbac", "ext_authz",
+        "sni_cluster",      "mongo_proxy",     "set_filter_state", NULL};
+    struct fp_str message = fp_model_typed_name(json_object_get(f, "typedConfig"));
+    struct fp_str front = FP_STR("envoy.extensions.filters.network.");
+    if (!message.data || !fp_str_starts(message, front))
+        return false;
+    struct fp_str rest = fp_str_n(message.data + front.len, message.len - front.len);
+    struct fp_str package = fp_str_split(rest, '.', &rest);
+    for (const char *const *p = packages; *p; p++)
+        if (fp_str_eq_c(package, *p))
+            return true;
+    return false;
 }
 
 json_t *fp_model_network_filter_expand(const json_t *f)

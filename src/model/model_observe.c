@@ -18,10 +18,13 @@ static json_t *read_json_format(struct fp_model_reader *r, const json_t *v, cons
     }
     const char *key;
     json_t *m;
-    json_object_foreach ((json_t *)v, key, m)
-        if (!json_is_string(m))
-            fp_problem_add(r->ps, fp_model_path_push(r, pointer, key), FP_P_INVALID_TYPE,
-                           "must be a string");
+    json_object_foreach ((json_t *)v, key, m) {
+        const char *at = fp_model_path_push(r, pointer, key);
+        if (json_is_string(m))
+            fp_model_text_format(r, at, fp_json_str(m));
+        else
+            fp_problem_add(r->ps, at, FP_P_INVALID_TYPE, "must be a string");
+    }
     return json_incref((json_t *)v);
 }
 
@@ -32,7 +35,7 @@ static void check_log(struct fp_model_reader *r, const struct fp_model_object *o
 }
 static const struct fp_model_field log_fields[] = {
     {.name = "path", FP_M_STRING, FP_M_REQUIRED, .text = fp_model_text_nonblank},
-    {.name = "format", FP_M_STRING, .min = 1},
+    {.name = "format", FP_M_STRING, .min = 1, .text = fp_model_text_format},
     {.name = "jsonFormat", FP_M_READ, .read = read_json_format},
 };
 static const struct fp_model_schema log_schema = FP_M_SCHEMA(log_fields, check_log);

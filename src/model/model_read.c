@@ -10,6 +10,8 @@
 #include "core/core_map.h"
 #include "model/model_int.h"
 
+#define ENVOY_SECONDS INT64_C(9223372035) /* what it can hold in nanoseconds */
+
 static bool is_upper(char c)
 {
     return c >= 'A' && c <= 'Z';
@@ -111,6 +113,10 @@ static json_t *read_uint(struct fp_model_reader *r, const struct fp_model_field 
         out_of_range(r, pointer, f->min, max);
         return NULL;
     }
+    if ((f->max == FP_M_MAX_SECONDS && i > ENVOY_SECONDS) ||
+        (f->max == FP_M_MAX_MS && i / 1000 > ENVOY_SECONDS))
+        fp_model_warn(r, "unchecked_config", pointer, "Envoy refuses durations above %lld seconds",
+                      (long long)ENVOY_SECONDS);
     return json_integer(i);
 }
 
@@ -193,7 +199,8 @@ static json_t *read_one(struct fp_model_reader *r, const struct fp_model_field *
 
 /* ---- lists ---- */
 
-static void check_unique(struct fp_model_reader *r, const json_t *list, const char *pointer)
+static void check_unique(struct fp_model_reader *r, const json_t *list, const char *pointer,
+                         bool any_case)
 {
     struct fp_map seen = {0};
     size_t i;
@@ -201,6 +208,8 @@ static void check_unique(struct fp_model_reader *r, const json_t *list, const ch
     json_array_foreach ((json_t *)list, i, m) {
         struct fp_buf b = {0};
         fp_json_write(&b, m, true);
+        for (size_t k = 0; any_case && k < b.len; k++)
+            b.data[k] = is_upper(b.data[k]) ? (char)(b.data[k] - 'A' + 'a') : b.data[k];
         struct fp_str key = fp_arena_str(r->arena, fp_buf_str(&b));
         fp_buf_fini(&b);
         if (fp_map_set(&seen, key, m))
@@ -239,7 +248,7 @@ static json_t *read_list(struct fp_model_reader *r, const struct fp_model_field 
         fp_model_path_rewind(r, mark);
     }
     if ((f->flags & FP_M_UNIQUE) && !r->trusted)
-        check_unique(r, v, pointer);
+        check_unique(r, v, pointer, (f->flags & FP_M_ANY_CASE) != 0);
     return out;
 }
 

@@ -7,9 +7,14 @@
 #include "model/model_route_int.h"
 
 /* ---- header edits ---- */
+static void check_value(struct fp_model_reader *r, const char *pointer, struct fp_str s)
+{
+    fp_model_text_header_value(r, pointer, s);
+    fp_model_text_format(r, pointer, s);
+}
 static const struct fp_model_field header_fields[] = {
     {.name = "key", FP_M_STRING, FP_M_REQUIRED, .min = 1, .text = fp_model_text_edited_header},
-    {.name = "value", FP_M_STRING, FP_M_REQUIRED, .text = fp_model_text_header_value},
+    {.name = "value", FP_M_STRING, FP_M_REQUIRED, .text = check_value},
     {.name = "append", FP_M_BOOL},
 };
 static const struct fp_model_schema header = FP_M_SCHEMA(header_fields, NULL);

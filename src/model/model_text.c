@@ -66,25 +66,28 @@ void fp_model_text_team(struct fp_model_reader *r, const char *pointer, struct f
                        "must not hold control characters or a colon");
 }
 
-static bool is_ip(int family, struct fp_str s)
+size_t fp_model_host_bytes(struct fp_str s, unsigned char out[16])
 {
     char text[INET6_ADDRSTRLEN];
-    unsigned char bin[16];
     if (s.len == 0 || s.len >= sizeof(text) || memchr(s.data, 0, s.len))
-        return false;
+        return 0;
     memcpy(text, s.data, s.len);
     text[s.len] = '\0';
-    return inet_pton(family, text, bin) == 1;
+    if (inet_pton(AF_INET, text, out) == 1)
+        return 4;
+    return inet_pton(AF_INET6, text, out) == 1 ? 16 : 0;
 }
 
 bool fp_model_host_is_ip6(struct fp_str s)
 {
-    return is_ip(AF_INET6, s);
+    unsigned char bin[16];
+    return fp_model_host_bytes(s, bin) == 16;
 }
 
 bool fp_model_host_is_ip(struct fp_str s)
 {
-    return is_ip(AF_INET, s) || is_ip(AF_INET6, s);
+    unsigned char bin[16];
+    return fp_model_host_bytes(s, bin) != 0;
 }
 
 /* A DNS name: labels of letters, digits, - and _; a numeric last label would be a broken IPv4. */
@@ -210,10 +213,17 @@ void fp_model_text_edited_header(struct fp_model_reader *r, const char *pointer,
         fp_model_text_header_name(r, pointer, s);
 }
 
+/* No control characters but the tab. */
 void fp_model_text_header_value(struct fp_model_reader *r, const char *pointer, struct fp_str s)
 {
-    if (memchr(s.data, '\n', s.len) || memchr(s.data, '\r', s.len) || memchr(s.data, 0, s.len))
-        fp_problem_add(r->ps, pointer, FP_P_INVALID_FORMAT, "must not hold line breaks");
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned char c = (unsigned char)s.data[i];
+        if ((c >= 0x20 || c == '\t') && c != 0x7F)
+            continue;
+        fp_problem_add(r->ps, pointer, FP_P_INVALID_FORMAT,
+                       "must not hold line breaks or other control characters");
+        return;
+    }
 }
 
 /* SNI match: a name, or *.name; Envoy refuses a star anywhere else. */
@@ -232,4 +242,45 @@ void fp_model_text_domain(struct fp_model_reader *r, const char *pointer, struct
     else if (has_control(s) || (s.len && (is_blank(s.data[0]) || is_blank(s.data[s.len - 1]))))
         fp_problem_add(r->ps, pointer, FP_P_INVALID_FORMAT,
                        "must not hold control characters or blanks around it");
+}
+
+static void skip(struct fp_str *s, size_t n)
+{
+    *s = fp_str_n(s->data + n, s->len - n);
+}
+
+/* One command operator at its %: %NAME%, %NAME(arguments)%, %NAME:12%; NAMES differ by version. */
+static bool take_command(struct fp_str *s)
+{
+    size_t name = 0;
+    for (skip(s, 1); s->len; skip(s, 1), name++)
+        if (!(s->data[0] >= 'A' && s->data[0] <= 'Z') && !is_digit(s->data[0]) && s->data[0] != '_')
+            break;
+    if (name && s->len && s->data[0] == '(') {
+        const char *close = memchr(s->data, ')', s->len);
+        if (!close)
+            return false;
+        skip(s, (size_t)(close - s->data) + 1);
+    }
+    if (name && s->len && s->data[0] == ':')
+        for (skip(s, 1); s->len && is_digit(s->data[0]);)
+            skip(s, 1);
+    if (s->len == 0 || s->data[0] != '%')
+        return false;
+    skip(s, 1); /* with no name it was %%, a percent sign */
+    return true;
+}
+
+/* A header value or log line with Envoy's command operators. */
+void fp_model_text_format(struct fp_model_reader *r, const char *pointer, struct fp_str s)
+{
+    while (s.len) {
+        if (s.data[0] != '%') {
+            skip(&s, 1);
+        } else if (!take_command(&s)) {
+            fp_problem_add(r->ps, pointer, FP_P_INVALID_FORMAT,
+                           "not a command operator such as %%REQ(name)%%; a percent sign is %%%%");
+            return;
+        }
+    }
 }

@@ -88,6 +88,11 @@ def check_aliases(model):
     tap.is_(extra["configuration"], nulls["configuration"], "read-only keys are ignored")
     many = cluster(model, ["a.test:1"], healthChecks=[{}, {"type": "tcp"}])
     tap.is_([h["name"] for h in many["elements"][0]["healthChecks"]], ["check-1", "check-2"], "several health checks have names: Envoy wants them")
+    options = "typedExtensionProtocolOptions.envoy~extensions~upstreams~http~v3~HttpProtocolOptions.explicitHttpConfig"
+    grpc = cluster(model, ["a.test:1"], healthChecks=[{"type": "grpc"}])
+    tap.is_(at(grpc["elements"][0], options), {"http2ProtocolOptions": {}}, "a gRPC health check without a protocol means HTTP/2: Envoy wants it")
+    long_ = cluster(model, ["a.test:1"], connectTimeoutSeconds=9223372036)
+    tap.is_([w[:2] for w in long_["warnings"]], [["unchecked_config", "/connectTimeoutSeconds"]], "a duration Envoy cannot hold is warned about")
     tap.is_([w[0] for w in cluster(model, ["a.test:1"], lbPolicy="CLUSTER_PROVIDED")["warnings"]], ["unchecked_config"], "a policy Envoy will not take is warned about")
 
 
@@ -203,6 +208,20 @@ def check_raw(model):
     tap.is_(a["hash"], b["hash"], "equal messages have equal bytes")
 
 
+def check_chains(model):
+    def chains(*matches):
+        return model.parse("listener", put(fp_model.LISTENER, "filterChains", [dict(fp_model.LISTENER["filterChains"][0], match=m) for m in matches]))
+    for a, b in (({"serverNames": ["a"]}, {"serverNames": ["*.a"]}), ({"serverNames": ["a"]}, {}), ({"destinationPort": 1}, {"destinationPort": 2}),
+                 ({"sourcePrefixRanges": ["10.0.0.0/8"]}, {"sourcePrefixRanges": ["10.0.0.0/9"]}),
+                 ({"transportProtocol": "tls"}, {"transportProtocol": "raw_buffer"})):
+        tap.ok(chains(a, b)["ok"], f"chains {a} and {b} stand side by side")
+    many = [f"n{i}.test" for i in range(200)]
+    ranges = [f"10.{i}.0.0/16" for i in range(200)]
+    tap.ok(chains({"serverNames": many, "sourcePrefixRanges": ranges}, {"serverNames": many})["ok"], "many combinations are not spelled out")
+    r = chains({"serverNames": many, "sourcePrefixRanges": ranges}, {"serverNames": many, "sourcePrefixRanges": ranges})
+    tap.is_([p[:2] for p in r["problems"]], [["/filterChains/1", "duplicate"]], "the same lists are found all the same")
+
+
 def check_big_regex(model):
     r = model.parse("route", put(fp_model.ROUTE, "virtualHosts.0.routes.0.match.path", {"type": "regex", "value": "/[a-z]{200}"}))
     tap.is_([w[:2] for w in r["warnings"]], [["unchecked_config", "/virtualHosts/0/routes/0/match/path/value"]], "an expression above Envoy's program size is warned about")
@@ -212,6 +231,6 @@ def check_big_regex(model):
 
 with tap.run():
     m = fp_model.Model()
-    for check in (check_discovery, check_sets, check_tls, check_aliases, check_stored_shape, check_summaries, check_references, check_raw, check_big_regex):
+    for check in (check_discovery, check_sets, check_tls, check_aliases, check_stored_shape, check_summaries, check_references, check_raw, check_chains, check_big_regex):
         check(m)
     tap.is_(m.close(), 0, "the model ends well")

@@ -45,7 +45,7 @@ def mutate(r, body):
         elif what == 2:
             holder[str(key) + r.choice(("x", "_x", "/"))] = holder.pop(key)
         else:
-            holder[key] = r.choice(VALUES)
+            holder[key] = copy.deepcopy(r.choice(VALUES))
     return body
 
 

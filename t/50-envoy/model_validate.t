@@ -103,6 +103,9 @@ def collect(s):
     s.cluster("TLS with a CA secret and no name", useTls=True, tls={"caSecret": "ca"})
     s.cluster("http2", protocol="http2", lbPolicy="LEAST_REQUEST", leastRequest={"choiceCount": 3})
     s.cluster("maglev", lbPolicy="maglev", maglev={"tableSize": 65537}, idleTimeoutSeconds=0)
+    s.cluster("gRPC health without a protocol", endpoints=two, healthChecks=[{"type": "grpc"}])
+    s.cluster("long durations", endpoints=two, connectTimeoutSeconds=9223372035, idleTimeoutSeconds=9223372035)
+    s.cluster("a small ring", endpoints=two, lbPolicy="RING_HASH", ringHash={"maximumRingSize": 1024})
     s.cluster("random", lbPolicy="Random", maxRequestsPerConnection=0, circuitBreakers={"maxRequests": 5})
     s.clusters.append(("every cluster field", s.expand("cluster", fp_model.RICH_CLUSTER, "every cluster field")))
     s.route("a plain route", fp_model.ROUTE)
@@ -111,6 +114,12 @@ def collect(s):
         s.route(f"the template {t}", rule({"path": {"type": "template", "template": t}}))
     for p in ("[[:alpha:]]+", "(?i)a|b", "a{90}", "(?P<n>x)(?:y)", "\\pL\\p{Greek}\\x{FF}\\xe9", "[^]a]", "\\Q(a\\E", "a{,3}"):
         s.route(f"the expression {p}", rule({"path": {"type": "regex", "value": p}}))
+    s.route("command operators", dict(fp_model.ROUTE, requestHeadersToAdd=[{"key": "a", "value": v} for v in (
+        "%%", "%REQ(x)%", "%REQ(x):5%", "%START_TIME(%Y)%", "100%%", "%DOWNSTREAM_REMOTE_ADDRESS%")]))
+    s.listener("chains side by side", put(fp_model.LISTENER, "filterChains", [
+        dict(fp_model.LISTENER["filterChains"][0], match=m) for m in (
+            {}, {"serverNames": ["a"]}, {"serverNames": ["*.a"]}, {"serverNames": ["a"], "applicationProtocols": ["h2"]}, {"destinationPort": 1},
+            {"sourcePrefixRanges": ["10.0.0.0/8"]}, {"sourcePrefixRanges": ["10.0.0.0/9", "::/0"]})]))
     s.listener("a plain listener", fp_model.LISTENER)
     s.listener("every listener field", fp_model.RICH_LISTENER)
     s.listener("a TCP proxy", filters({"name": "t", "type": "tcpProxy", "cluster": "shop"}))
