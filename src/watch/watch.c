@@ -113,6 +113,28 @@ static void on_row(const struct fp_follow_row *row, void *arg)
                                 fresh.refs_n);
 }
 
+/* The first load of this process, and the one before it published a later revision: a dump was
+ * restored meanwhile.  What nobody can know is followed by a new epoch, beyond all that was seen.
+ */
+static bool went_back(struct fp_watch *w, const struct fp_follow_revision *now)
+{
+    uint64_t seen = atomic_load(&w->o.page->published_revision);
+    uint64_t committed = atomic_load(&w->o.page->committed_revision);
+    if (now->revision >= seen)
+        return false;
+    memset(&w->now, 0, sizeof(w->now));
+    w->now.revision = seen > committed ? seen : committed;
+    return true;
+}
+
+/* A new epoch: commits of the old one that were not loaded will never be.  Reads must not wait. */
+static void forget_commits(struct fp_watch *w, const struct fp_follow_revision *now)
+{
+    if (memcmp(w->now.epoch, now->epoch, sizeof(now->epoch)) != 0 &&
+        atomic_load(&w->o.page->committed_revision) > now->revision)
+        atomic_store(&w->o.page->committed_revision, now->revision);
+}
+
 static void on_done(bool ok, bool full, const struct fp_follow_revision *now, void *arg)
 {
     struct fp_watch *w = arg;
@@ -123,10 +145,17 @@ static void on_done(bool ok, bool full, const struct fp_follow_revision *now, vo
         return; /* on_behind comes again */
     }
     bool first = !w->loaded;
+    w->loaded = true;
+    if (first && went_back(w, now)) {
+        watch_rows_abort(&w->rows);
+        start_load(w);
+        return;
+    }
+    if (!first)
+        forget_commits(w, now);
     bool changed = watch_rows_commit(&w->rows, full);
     bool moved = memcmp(&w->now, now, sizeof(*now)) != 0;
     w->now = *now;
-    w->loaded = true;
     atomic_store(&w->o.page->unbuildable, watch_rows_bad(&w->rows));
     fp_page_raise(&w->o.page->database_revision, now->revision);
     if (first || changed || moved)

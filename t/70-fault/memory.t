@@ -10,7 +10,7 @@ import fp_util as util
 import fp_xds as xds
 from fp_harness import Flowplane, Postgres, wait_until
 from fp_load import Follower, cluster
-from fp_tap import diag, is_, ok, run
+from fp_tap import diag, is_, ok, run, skip
 
 ADS = b"/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources"
 HEADERS, DATA, RST, SETTINGS, GOAWAY, WINDOW = 1, 0, 3, 4, 7, 8
@@ -179,11 +179,12 @@ with run():
             used[n] = {name: anonymous_kib(p) for name, p in people.items()}
         wait_until(lambda: all(fds()[n] <= before_fds[n] + 1 for n in people), 10, "descriptors are given back")
         ok(True, f"descriptors stay flat: {before_fds} -> {fds()}")
-        for name in people:
+        if util.SANITIZED:
+            skip("memory of a sanitizer build says nothing, it looks for leaks itself", len(people))
+        for name in people if not util.SANITIZED else ():
             first = max(used[n][name] for n in range(WARM))
             last = used[WARM + ROUNDS - 1][name]
-            ok(last - first < 400 * (4 if util.SANITIZED else 1),
-               f"{name}: private memory stays flat, {first} -> {last} KiB", [used[n][name] for n in used])
+            ok(last - first < 400, f"{name}: private memory stays flat, {first} -> {last} KiB", [used[n][name] for n in used])
         diag(f"{(STREAMS + RESETS) * (WARM + ROUNDS)} streams, {(DROPS + 10) * (WARM + ROUNDS)} dropped connections")
         is_(follower.ended, None, "the stream beside it lives")
     is_(everybody(fp), people, "all processes are the same")

@@ -108,25 +108,33 @@ def host_list(pg, token):
     fp.stop()
 
 
-def restored(pg, fp, follower):
-    """An older dump is restored under a running instance: all converges to it, nothing hangs on a revision that is gone."""
+def restored(pg, fp, follower, n, between=lambda: None, what="a restored dump"):
+    """An older dump takes the database's place: all converges to it, nothing hangs on a revision that is gone."""
     (pg.dir / "dump").write_text(pg._run("pg_dump", "-h", pg.dir, "-p", pg.port, "-U", "postgres", pg.database))
     kept = set(pg.psql("SELECT name FROM clusters").split("\n"))
     for i in range(10):
-        fp.api("POST", "/clusters", cluster(f"later{i}"))
-    follower.wait(lambda names: "later9" in names, 5)
+        fp.api("POST", "/clusters", cluster(f"later{n}-{i}"))
+    follower.wait(lambda names: f"later{n}-9" in names, 5)
     revision = int(pg.psql("SELECT revision FROM config_revision"))
+    pg.createdb("restored")
+    pg.psql_file(pg.dir / "dump", "restored")
     pg.dropdb(pg.database)
-    pg.createdb(pg.database)
-    pg.psql_file(pg.dir / "dump")
-    follower.wait(lambda names: names == kept, 15, "the restored state")
-    ok(True, "a restored dump: streams converge to it")
+    between()
+    pg.psql(f"ALTER DATABASE restored RENAME TO {pg.database}", "postgres")
+    follower.wait(lambda names: names == kept, 20, "the restored state")
+    ok(True, f"{what}: streams converge to it")
     start = time.monotonic()
     is_({c["name"] for c in fp.api("GET", "/clusters")}, kept, "REST too")
     ok(time.monotonic() - start < 1, "without waiting for a revision that is gone")
-    writable(fp, "after-restore")
-    follower.wait(lambda names: "after-restore" in names, 5)
+    writable(fp, f"after-restore{n}")
+    follower.wait(lambda names: f"after-restore{n}" in names, 5)
     ok(int(pg.psql("SELECT revision FROM config_revision")) > revision, "revisions never go back (new epoch)")
+
+
+def kill_watcher(fp):
+    old = fp.watcher()
+    os.kill(old, signal.SIGKILL)
+    wait_until(lambda: fp.watcher() not in (None, old), 10, "a new watcher")
 
 
 with run():
@@ -140,7 +148,9 @@ with run():
         read_only(pg, fp, follower)
         standby(pg, fp, follower)
         host_list(pg, fp.token)
-        restored(pg, fp, follower)
+        restored(pg, fp, follower, 1)
+        is_(fp.workers() + [fp.watcher()], pids, "all processes lived through all of it")
+        restored(pg, fp, follower, 2, lambda: kill_watcher(fp), "a dump restored, and the watcher killed meanwhile")
         is_(follower.ended, None, "the stream lived through all of it")
         ok(min(follower.sets) > 0, "and never got an empty set")
-    is_(fp.workers() + [fp.watcher()], pids, "so did all processes")
+    is_(fp.workers(), pids[:-1], "so did the workers")

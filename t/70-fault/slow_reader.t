@@ -85,11 +85,11 @@ def never_reads(fp, updates, wide):
     is_(server_end(fp, c), None, "the kernel keeps nothing of it either")
     ok(updates.n - first >= 10, "many updates went by meanwhile")
     # others are being served while it is measured: some generations live, but not one for each update
-    ok(peak - base < 5 * PAD * CLUSTERS / 1024, "its memory is bounded: not one buffer an update (L-1)", f"{base} -> {peak}")
+    ok(util.SANITIZED or peak - base < 5 * PAD * CLUSTERS / 1024, "its memory is bounded: not one buffer an update (L-1)", f"{base} -> {peak}")
     c.raw.close()
     updates.one(), updates.one()
     wait_until(lambda: sum(map(util.open_fds, fp.workers())) <= fds, 5, "its descriptor is closed")
-    wait_until(lambda: pss(fp) - base < PAD * CLUSTERS / 1024, 10, "and its memory given back")
+    wait_until(lambda: util.SANITIZED or pss(fp) - base < PAD * CLUSTERS / 1024, 10, "and its memory given back")
     ok(True, "what it held is given back")
 
 
