@@ -16,7 +16,9 @@ struct fp_api_options {
     bool allow_privileged_ports;
     const struct fp_str *external_clusters;
     size_t external_clusters_n;
-    const char *instance_id;
+    const char *instance_id, *service_name;
+    bool metrics;                /* serve /metrics */
+    unsigned max_db_connections; /* of the instance */
     const struct fp_str *trusted_proxies,
         *cors_origins; /* checked by conf; live as long as the API */
     size_t trusted_proxies_n, cors_origins_n;

@@ -6,6 +6,7 @@
 #include "api/api_int.h"
 #include "codec/codec_hash.h"
 #include "core/core_clock.h"
+#include "obs/obs_metric.h"
 
 static bool request_id_ok(struct fp_str id)
 {
@@ -56,6 +57,17 @@ static struct fp_api_call *call_new(struct fp_api *api, struct fp_http_request *
     return c;
 }
 
+/* The label value's number in obs_metric_text.c. */
+static unsigned auth_number(enum fp_auth_verdict v)
+{
+    static const unsigned char numbers[] = {
+        [FP_AUTH_OK] = 0,        [FP_AUTH_MISSING] = 1,    [FP_AUTH_MALFORMED] = 2,
+        [FP_AUTH_NOT_FOUND] = 3, [FP_AUTH_REVOKED] = 4,    [FP_AUTH_INACTIVE] = 4,
+        [FP_AUTH_EXPIRED] = 5,   [FP_AUTH_BAD_SECRET] = 6,
+    };
+    return numbers[v];
+}
+
 static bool authenticate(struct fp_api_call *c)
 {
     struct api_headers h = {.n = 0};
@@ -65,6 +77,7 @@ static bool authenticate(struct fp_api_call *c)
     }
     struct fp_str header = fp_http_header(c->r, "authorization");
     enum fp_auth_verdict v = fp_auth_check(c->snap, header, fp_clock_wall_ms(), &c->token);
+    fp_metric_add(FP_METRIC_AUTHENTICATIONS, auth_number(v), 0, 0, 1);
     if (v == FP_AUTH_OK) {
         c->user_id =
             fp_str_of(fp_arena_printf(c->r->arena, "fp_pat_%.*s", FP_STR_ARG(c->token.id)));
@@ -119,6 +132,7 @@ static bool admitted(struct fp_api_call *c)
     struct api_headers h = {.n = 0};
     struct fp_str raw;
     const struct fp_api_route *path = api_route_path(r->path, &raw);
+    c->known = path;
 
     if (!path && !under_api(r->path)) {
         api_fail(c, 404, NULL, NULL, "no such path");

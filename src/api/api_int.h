@@ -53,7 +53,7 @@ struct fp_api_route {
 struct fp_api_call {
     struct fp_api *api;
     struct fp_http_request *r;
-    const struct fp_api_route *route;
+    const struct fp_api_route *route, *known; /* of this method; any of this path (metrics) */
     struct fp_str name; /* the {name} of the path, decoded; data == NULL when there is none */
     struct fp_str request_id;
     struct fp_snap *snap; /* the generation that authenticated it; holds the token's memory */
@@ -62,6 +62,7 @@ struct fp_api_call {
     struct fp_str user_id; /* "fp_pat_<uuid>", data == NULL when nobody is known */
     enum fp_auth_grant grant;
     struct fp_problems *problems;
+    const char *media;                  /* of the answer; NULL: JSON */
     struct fp_model_resource *resource; /* writes: what is being stored */
     struct api_options options;         /* writes */
     struct fp_store_write *dry;         /* dry runs: what would be written */
@@ -85,6 +86,9 @@ struct fp_api_call {
 const struct fp_api_route *api_route_path(struct fp_str path, struct fp_str *name);
 /* The route of the same pattern for this method; HEAD is GET.  NULL: 405. */
 const struct fp_api_route *api_route_method(const struct fp_api_route *path, struct fp_str method);
+/* The patterns of all routes once each, NULL-terminated, and the place of a route's in it. */
+const char *const *api_route_patterns(void);
+unsigned api_route_pattern(const struct fp_api_route *r); /* NULL: beyond the last */
 /* "GET, HEAD, OPTIONS, POST" for this pattern, in the arena */
 const char *api_route_allow(const struct fp_api_route *path, struct fp_arena *a);
 
@@ -93,6 +97,8 @@ struct fp_http_verdict api_call_headers(struct fp_http_request *r, void *api);
 void api_call_request(struct fp_http_request *r, void *api);
 bool api_call_sees(const struct fp_api_call *c, struct fp_str team);
 
+/* api_metric.c: a method by number */
+unsigned api_metric_method(struct fp_str method);
 /* api_client.c: the client's address */
 struct fp_addr api_client_of(const struct fp_api *api, struct fp_http_request *r);
 /* api_cors.c: what every answer and what a preflight's answer carries */
@@ -140,6 +146,7 @@ void api_dry_delete(struct fp_api_call *c, int64_t if_version);
 /* handlers */
 void api_health(struct fp_api_call *c);
 void api_ready(struct fp_api_call *c);
+void api_metrics(struct fp_api_call *c);
 void api_list(struct fp_api_call *c);
 void api_get(struct fp_api_call *c);
 void api_create(struct fp_api_call *c);

@@ -7,6 +7,7 @@
 #include "codec/codec_json.h"
 #include "core/core_clock.h"
 #include "core/core_log.h"
+#include "obs/obs_metric.h"
 
 static const struct {
     int status;
@@ -62,6 +63,15 @@ static void log_access(struct fp_api_call *c, int status)
     fp_log_write(FP_LOG_INFO, FP_LOG_API, f, sizeof(f) / sizeof(f[0]), "API request processed");
 }
 
+static void count(const struct fp_api_call *c, int status)
+{
+    unsigned method = api_metric_method(c->r->method), path = api_route_pattern(c->known);
+    fp_metric_add(FP_METRIC_HTTP_REQUESTS, method, path, (unsigned)status, 1);
+    fp_metric_add(FP_METRIC_HTTP_RESPONSES, (unsigned)status, 0, 0, 1);
+    fp_metric_observe_ns(FP_METRIC_HTTP_DURATION, method, path,
+                         fp_clock_mono_ns() - c->r->start_ns);
+}
+
 void api_header_add(struct api_headers *h, const char *name, struct fp_str value)
 {
     if (h->n < sizeof(h->items) / sizeof(h->items[0]))
@@ -74,12 +84,14 @@ void api_respond(struct fp_api_call *c, int status, struct api_headers *h, struc
     if (!h)
         h = &own;
     if (body.len)
-        api_header_add(h, "content-type", FP_STR("application/json; charset=utf-8"));
+        api_header_add(h, "content-type",
+                       fp_str_of(c->media ? c->media : "application/json; charset=utf-8"));
     api_header_add(h, "x-request-id", c->request_id);
     api_header_add(h, "cache-control", FP_STR("no-store"));
     api_header_add(h, "x-content-type-options", FP_STR("nosniff"));
     api_cors_headers(c, h);
     log_access(c, status);
+    count(c, status);
     atomic_fetch_add_explicit(&c->api->o.slot->http_requests, 1, memory_order_relaxed);
     struct fp_http_response resp = {
         .status = status, .headers = h->items, .headers_n = h->n, .body = body};
@@ -162,4 +174,6 @@ void api_bad(int status, const char *message, struct fp_buf *out, void *api)
     (void)api;
     fp_uuid_v4(id);
     write_error(out, status, fp_str_of(message), fp_str_of(id), NULL);
+    fp_metric_add(FP_METRIC_HTTP_REQUESTS, UINT16_MAX, UINT16_MAX, (unsigned)status, 1);
+    fp_metric_add(FP_METRIC_HTTP_RESPONSES, (unsigned)status, 0, 0, 1);
 }

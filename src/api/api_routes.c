@@ -18,6 +18,7 @@ static const struct fp_api_route routes[] = {
     {"GET", "/health", NULL, NULL, api_health, FP_KIND_N, API_PUBLIC},
     {"GET", "/livez", NULL, NULL, api_health, FP_KIND_N, API_PUBLIC},
     {"GET", "/readyz", NULL, NULL, api_ready, FP_KIND_N, API_PUBLIC},
+    {"GET", "/metrics", NULL, NULL, api_metrics, FP_KIND_N, API_PUBLIC},
     {"POST", "/api/v1/cluster", "clusters", "write", api_create, FP_KIND_CLUSTER,
      API_BODY | API_ALIAS},
     {"POST", "/api/v1/route", "routes", "write", api_create, FP_KIND_ROUTE, API_BODY | API_ALIAS},
@@ -74,4 +75,29 @@ const char *api_route_allow(const struct fp_api_route *path, struct fp_arena *a)
             allow = fp_arena_printf(a, "%s, %s%s", allow, r->method,
                                     strcmp(r->method, "GET") == 0 ? ", HEAD" : "");
     return allow;
+}
+
+const char *const *api_route_patterns(void)
+{
+    static const char *patterns[ROUTES_N + 1];
+    size_t n = 0;
+    if (patterns[0]) /* made at the first call */
+        return patterns;
+    for (size_t i = 0; i < ROUTES_N; i++) {
+        size_t j = 0;
+        while (j < n && strcmp(patterns[j], routes[i].pattern) != 0)
+            j++;
+        if (j == n)
+            patterns[n++] = routes[i].pattern;
+    }
+    return patterns;
+}
+
+unsigned api_route_pattern(const struct fp_api_route *r)
+{
+    const char *const *all = api_route_patterns();
+    unsigned i = 0;
+    while (all[i] && (!r || strcmp(all[i], r->pattern) != 0))
+        i++;
+    return i;
 }

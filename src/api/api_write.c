@@ -6,6 +6,7 @@
 #include "api/api_int.h"
 #include "codec/codec_json.h"
 #include "core/core_assert.h"
+#include "obs/obs_metric.h"
 
 #define OWN_TEAMS_MAX 100 /* as many scopes as a token has (contract §4.2) */
 
@@ -153,6 +154,15 @@ bool api_write_refused(struct fp_api_call *c, const struct fp_store_result *res)
 static void committed(struct fp_api_call *c, const struct fp_store_result *res)
 {
     struct api_headers *h = &c->headers;
+    if (res->outcome == FP_STORE_DONE) {
+        bool post = strcmp(c->route->method, "POST") == 0 && !c->over;
+        fp_metric_add(FP_METRIC_CONFIG_UPDATES, c->route->kind,
+                      post                                      ? 0
+                      : strcmp(c->route->method, "DELETE") == 0 ? 2
+                                                                : 1,
+                      0, 1);
+        fp_metric_add(FP_METRIC_AUDIT_WRITES, 0, 0, 0, 1);
+    }
     fp_page_raise(&c->api->o.page->committed_revision, res->revision);
     api_header_add(
         h, "flowplane-revision",

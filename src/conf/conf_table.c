@@ -156,7 +156,7 @@ BOOL("audit.hash_chain", 'R', audit.hash_chain, "false", "Chain audit rows by ha
 STR("observability.log_filter", 'L', observability.log_filter, NULL, "Levels by target, such as info,flowplane::xds_server=trace; wins over log_level.", .env = {"RUST_LOG"}),
 {"observability.log_format", FP_CONF_T_STRING, 'L', F(observability.log_format), "auto", .choices = "auto|json|text", .help = "Form of log lines; auto is text on a terminal unless RUST_LOG is set, else json."},
 STR("observability.log_target", 'L', observability.log_target, "stdout", "stdout, stderr, syslog or file:<path>."),
-BOOL("observability.enable_metrics", 'W', observability.enable_metrics, "true", "Serve /metrics.", LATER, .env = {"FLOWPLANE_ENABLE_METRICS"}),
+BOOL("observability.enable_metrics", 'W', observability.enable_metrics, "true", "Serve /metrics.", .env = {"FLOWPLANE_ENABLE_METRICS"}),
 INT("observability.metrics_port", 'W', observability.metrics_port, "0", 0, 65535, "A port of its own for /metrics; 0 is none.", LATER, .env = {"FLOWPLANE_METRICS_PORT"}),
 STR("observability.metrics_bind_address", 'W', observability.metrics_bind_address, "0.0.0.0", "IP address of the metrics port.", LATER),
 BOOL("observability.enable_tracing", 'L', observability.enable_tracing, "false", "Export spans.", LATER, .env = {"FLOWPLANE_ENABLE_TRACING"}),

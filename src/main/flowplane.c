@@ -4,9 +4,11 @@
 #include <getopt.h>
 #include <stdlib.h>
 #include <unistd.h>
+#include "core/core_clock.h"
 #include "fp_config.h"
 #include "master/master.h"
 #include "obs/obs_limit.h"
+#include "obs/obs_metric.h"
 #include "os/os_memfd.h"
 #include "os/os_process.h"
 #include "store/store_sql.h"
@@ -133,6 +135,9 @@ static int run(struct main_options *o)
     }
     struct fp_page *page = fp_shared_pages_new(sizeof(*page));
     page->limits = fp_limits_new();
+    page->metrics = fp_metrics_new();
+    atomic_store(&page->started_ms, fp_clock_mono_ms());
+    atomic_store(&page->started_wall_s, (uint64_t)fp_clock_wall_ms() / 1000);
     if (o->sources.dev)
         main_dev_certificates(c, stderr);
     struct fp_master_options m = {.conf = c,

@@ -9,6 +9,7 @@
 #define FP_PAGE_SLOTS 256
 
 struct fp_limits;
+struct fp_metrics;
 
 struct fp_page_slot {                         /* one per worker slot, written by that worker */
     _Atomic uint64_t generation;              /* snapshot generation served */
@@ -16,6 +17,8 @@ struct fp_page_slot {                         /* one per worker slot, written by
     _Atomic uint64_t heartbeat_ms;            /* monotonic */
     _Atomic uint64_t xds_streams;             /* open now */
     _Atomic uint64_t http_requests;           /* since start */
+    _Atomic uint64_t db_open, db_busy;        /* connections; as of the last heartbeat */
+    _Atomic uint64_t memory_bytes;            /* PSS; now and then */
     _Atomic uint64_t xds_identity_mismatches; /* since start (I-9) */
 };
 struct fp_page {
@@ -31,8 +34,11 @@ struct fp_page {
     _Atomic uint64_t unbuildable;        /* rows left out or kept at their last good bytes */
     _Atomic uint64_t draining;           /* 1 once the master stops or drains */
     _Atomic uint64_t worker_restarts, watcher_restarts, postgres_restarts; /* master */
-    _Atomic uint64_t reload_ok; /* 1 unless the last reload failed; master */
-    struct fp_limits *limits;   /* obs_limit.h; made with the page */
+    _Atomic uint64_t reload_ok;                  /* 1 unless the last reload failed; master */
+    _Atomic uint64_t started_ms, started_wall_s; /* monotonic, since 1970; master */
+    _Atomic uint64_t watcher_memory_bytes;       /* PSS; now and then */
+    struct fp_metrics *metrics;                  /* obs_metric.h; made with the page */
+    struct fp_limits *limits;                    /* obs_limit.h; made with the page */
     struct fp_page_slot slot[FP_PAGE_SLOTS];
 };
 /* Raises *a to v when v is greater. */

@@ -5,6 +5,7 @@
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 /* Once, first thing in main: moves argv and the environment to the heap (argv stays usable) and
@@ -20,6 +21,14 @@ int fp_process_nofile(size_t n); /* raises the soft, if need be the hard limit; 
 /* Drops to user/group (names or numbers) when euid is 0, else a no-op; 0 or -errno */
 int fp_process_drop(const char *user, const char *group);
 bool fp_process_user_lookup(const char *user, const char *group, uid_t *uid, gid_t *gid);
+
+struct fp_process_usage { /* of this process */
+    double cpu_s;
+    uint64_t resident_bytes, virtual_bytes;
+    uint64_t proportional_bytes; /* PSS: shared pages divided by those who share them */
+    unsigned fds;
+};
+void fp_process_usage(struct fp_process_usage *u); /* reads /proc/self; what it cannot read is 0 */
 
 enum fp_sandbox_mode { FP_SANDBOX_OFF, FP_SANDBOX_BEST_EFFORT, FP_SANDBOX_REQUIRED };
 enum fp_sandbox_role { FP_SANDBOX_WORKER, FP_SANDBOX_WATCHER };

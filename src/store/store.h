@@ -19,6 +19,9 @@ struct fp_store_options {
 };
 struct fp_store *fp_store_new(struct fp_loop *loop, const struct fp_store_options *o);
 void fp_store_free(struct fp_store **s);
+/* For db_* metrics: label values by number, NULL-terminated; connections open and in use. */
+extern const char *const fp_store_operations[], *const fp_store_tables[];
+void fp_store_connections(const struct fp_store *s, unsigned *open, unsigned *busy);
 bool fp_store_up(
     const struct fp_store *s); /* a connection is established, or the last attempt worked */
 /* Why a connection of this process was lost or refused last, in libpq's words; "" if none was. */

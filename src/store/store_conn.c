@@ -260,7 +260,9 @@ static void finished(struct store_conn *c)
     char message[256] = "";
     struct store_answer a = {.end = STORE_END_OK, .result = last, .sqlstate = "", .constraint = ""};
 
-    log_statement(c, (fp_clock_mono_ns() - c->started_ns) / 1000);
+    uint64_t ns = fp_clock_mono_ns() - c->started_ns;
+    store_metric_done(&q, ns, c->failed);
+    log_statement(c, ns / 1000);
     if (c->failed) {
         const char *state = PQresultErrorField(last, PG_DIAG_SQLSTATE);
         const char *constraint = PQresultErrorField(last, PG_DIAG_CONSTRAINT_NAME);

@@ -48,7 +48,8 @@ struct store_answer { /* borrowed for the callback */
 };
 typedef void (*store_answer_cb)(const struct store_answer *a, void *arg);
 struct store_query {
-    const char *name;                  /* for the log */
+    const char *name;                  /* for the log; its first word is the operation counted */
+    const char *table;                 /* for the metrics; NULL: other */
     const char *sql;                   /* lives until the answer */
     const struct store_params *params; /* copied; NULL: simple protocol, several commands, text */
     uint64_t timeout_ms;
@@ -56,6 +57,8 @@ struct store_query {
     store_answer_cb done;                      /* the connection is free again when it is called */
     void *arg;
 };
+
+void store_metric_done(const struct store_query *q, uint64_t ns, bool failed);
 
 /* One libpq connection.  Never blocks but for DNS, which libpq resolves by itself (README). */
 enum store_conn_state {
@@ -89,8 +92,8 @@ enum store_verdict store_verdict(const char *sqlstate);
 /* A request to the pool: lives in its own arena, freed after the callback. */
 struct store_request {
     struct fp_arena *arena;
-    struct fp_list link; /* in waiting, running or failed */
-    const char *name, *sql;
+    struct fp_list link;            /* in waiting, running or failed */
+    const char *name, *table, *sql; /* table may be NULL */
     struct store_params params;
     store_answer_cb done; /* always called, at the latest when the store is freed */
     void *owner;          /* fp_store_forget */

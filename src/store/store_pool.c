@@ -208,6 +208,7 @@ static void run(struct slot *slot, struct store_request *r)
     slot->running = r;
     store_conn_send(slot->conn,
                     &(struct store_query){.name = r->name,
+                                          .table = r->table,
                                           .sql = r->sql,
                                           .params = &r->params,
                                           .timeout_ms = slot->store->o.statement_timeout_ms,
@@ -340,4 +341,14 @@ void fp_store_free(struct fp_store **store)
     fp_mem_free(s->url);
     fp_mem_free(s->application_name);
     fp_mem_free(s);
+}
+
+void fp_store_connections(const struct fp_store *s, unsigned *open, unsigned *busy)
+{
+    *open = *busy = 0;
+    for (unsigned i = 0; i < s->o.pool_size; i++) {
+        enum store_conn_state state = store_conn_state(s->slots[i].conn);
+        *open += state == STORE_CONN_IDLE || state == STORE_CONN_BUSY;
+        *busy += state == STORE_CONN_BUSY;
+    }
 }

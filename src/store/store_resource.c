@@ -165,6 +165,7 @@ static struct store_request *request(struct fp_store *s, const char *name, const
     struct call *call = FP_ARENA_NEW(r->arena, struct call);
     uint64_t timeout_ms = store_pool_statement_timeout_ms(s);
     *call = (struct call){.cb = cb, .arg = arg, .kind = kind};
+    r->table = fp_kinds[kind].table;
     r->done = answered;
     r->arg = call;
     r->owner = arg;
@@ -221,13 +222,13 @@ static struct store_request *write_request(struct fp_store *s, const char *name,
 void fp_store_create(struct fp_store *s, const struct fp_store_write *w, fp_store_cb cb, void *arg)
 {
     store_pool_submit(
-        s, write_request(s, "resource create", store_statements[w->kind].create, w, cb, arg));
+        s, write_request(s, "create resource", store_statements[w->kind].create, w, cb, arg));
 }
 
 void fp_store_replace(struct fp_store *s, const struct fp_store_write *w, fp_store_cb cb, void *arg)
 {
     struct store_request *r =
-        write_request(s, "resource replace", store_statements[w->kind].replace, w, cb, arg);
+        write_request(s, "replace resource", store_statements[w->kind].replace, w, cb, arg);
     store_param_i64(&r->params, r->arena, w->if_version);
     store_pool_submit(s, r);
 }
@@ -236,7 +237,7 @@ void fp_store_delete(struct fp_store *s, enum fp_kind kind, struct fp_str name, 
                      const struct fp_store_actor *actor, fp_store_cb cb, void *arg)
 {
     struct store_request *r =
-        request(s, "resource delete", store_statements[kind].delete, kind, actor, cb, arg);
+        request(s, "delete resource", store_statements[kind].delete, kind, actor, cb, arg);
     param_copy(r, name);
     store_param_i64(&r->params, r->arena, if_version);
     store_pool_submit(s, r);

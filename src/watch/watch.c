@@ -7,10 +7,12 @@
 #include "core/core_clock.h"
 #include "core/core_log.h"
 #include "core/core_mem.h"
+#include "os/os_process.h"
 #include "watch/watch_int.h"
 
-#define CACHE_USE_AFTER_MS  500  /* no database by then: serve the last known good snapshot */
-#define CACHE_SAVE_AFTER_MS 1000 /* coalesces: fsync must not delay the next publish */
+#define CACHE_USE_AFTER_MS  500   /* no database by then: serve the last known good snapshot */
+#define USAGE_EVERY_MS      10000 /* how often memory is read, at most */
+#define CACHE_SAVE_AFTER_MS 1000  /* coalesces: fsync must not delay the next publish */
 
 struct fp_watch {
     struct fp_loop *loop;
@@ -21,7 +23,7 @@ struct fp_watch {
     bool loaded;                   /* now and rows are from the database */
     bool loading, behind;          /* behind: came while loading */
     struct fp_arena *arena;        /* of the load under way */
-    uint64_t generation;
+    uint64_t generation, usage_ms;
     uint64_t last_load_ms, window_ms; /* debounce */
     unsigned news_n;                  /* changes told since the last load began */
     struct fp_timer debounce, cache_use, cache_save;
@@ -46,6 +48,16 @@ static uint64_t next_generation(struct fp_watch *w)
     return w->generation;
 }
 
+static void tell_usage(struct fp_watch *w)
+{
+    struct fp_process_usage u;
+    if (w->usage_ms && fp_loop_now_ms(w->loop) < w->usage_ms + USAGE_EVERY_MS)
+        return;
+    fp_process_usage(&u);
+    atomic_store(&w->o.page->watcher_memory_bytes, u.proportional_bytes);
+    w->usage_ms = fp_loop_now_ms(w->loop);
+}
+
 static void build(struct fp_watch *w)
 {
     struct fp_snap_meta meta = {
@@ -64,6 +76,7 @@ static void build(struct fp_watch *w)
         return;
     }
     publish(w, fd, &meta, false);
+    tell_usage(w);
     fp_log_debug(FP_LOG_SNAPSHOT, "published revision %llu, generation %llu, built in %llu us",
                  (unsigned long long)meta.revision, (unsigned long long)meta.generation,
                  (unsigned long long)(fp_clock_mono_ns() - start) / 1000);

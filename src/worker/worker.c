@@ -8,11 +8,13 @@
 #include "codec/codec_json.h"
 #include "core/core_clock.h"
 #include "core/core_log.h"
+#include "obs/obs_metric.h"
 #include "os/os_process.h"
 #include "os/os_signal.h"
 #include "worker/worker_int.h"
 
 #define HEARTBEAT_MS   1000
+#define USAGE_BEATS    10   /* memory is read with every tenth */
 #define FAST_STOP_MS   1000 /* contract §13.1: TERM gives running requests up to 1 s */
 #define ORPHAN_STOP_MS 4000 /* contract §13.1: end within 5 s of the master's death */
 
@@ -130,6 +132,15 @@ static void on_signal(int sig, void *arg)
 static void beat(struct fp_timer *t)
 {
     struct fp_worker *w = t->arg;
+    unsigned open, busy;
+    fp_store_connections(w->store, &open, &busy);
+    atomic_store(&w->slot->db_open, open);
+    atomic_store(&w->slot->db_busy, busy);
+    if (w->beats_n++ % USAGE_BEATS == 0) {
+        struct fp_process_usage u;
+        fp_process_usage(&u);
+        atomic_store(&w->slot->memory_bytes, u.proportional_bytes);
+    }
     atomic_store(&w->slot->heartbeat_ms, fp_clock_mono_ms());
     fp_timer_start(w->loop, t, HEARTBEAT_MS);
 }
@@ -175,6 +186,7 @@ int fp_worker_run(struct fp_child *child)
     signal(SIGHUP, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
     w.slot = &child->page->slot[child->slot % FP_PAGE_SLOTS];
+    fp_metrics_bind(child->page->metrics, child->slot);
     if (confine(child->conf) < 0)
         return 1;
     fp_json_init();

@@ -25,6 +25,7 @@ struct fp_worker {
     struct fp_grpc_server *grpc;
     struct fp_http_server *api_server, *xds_server;
     struct fp_tls_context *api_tls, *xds_tls;
+    unsigned beats_n;
     unsigned draining_n; /* servers that have not drained yet */
     bool ready;          /* READY was sent */
     bool draining;
