@@ -25,15 +25,16 @@
 #define COMMON_VALUES                                                                              \
     "$4::text, $5::text, $6::text, $7::text, $8::jsonb, $9::bytea, $10::bytea, $11::int"
 
+/* clang-format off: SQL has its own lines */
 #define CREATE(kind, table, columns, values)                                                       \
-    BEGIN MISSING "i AS (INSERT INTO " table " (" COMMON_COLUMNS columns ")\n"                     \
-                  "  SELECT " COMMON_VALUES values " FROM m WHERE m.names = '{}'\n"                \
-                  "  RETURNING id, version, created_at, updated_at),\n" ADD_REFS(                  \
-                      kind, "i") "SELECT CASE WHEN i.id IS NULL THEN 'missing' ELSE 'done' END,\n" \
-                                 "  m.names, i.id::text, i.version, i.created_at, i.updated_at,\n" \
-                                 "  CASE WHEN i.id IS NULL THEN w.revision_now ELSE "              \
-                                 "w.revision_next END\n"                                           \
-                                 "FROM w CROSS JOIN m LEFT JOIN i ON true"
+    BEGIN MISSING                                                                                  \
+        "i AS (INSERT INTO " table " (" COMMON_COLUMNS columns ")\n"                               \
+        "  SELECT " COMMON_VALUES values " FROM m WHERE m.names = '{}'\n"                          \
+        "  RETURNING id, version, created_at, updated_at),\n" ADD_REFS(                            \
+            kind, "i") "SELECT CASE WHEN i.id IS NULL THEN 'missing' ELSE 'done' END,\n"           \
+                       "  m.names, i.id::text, i.version, i.created_at, i.updated_at,\n"           \
+                       "  CASE WHEN i.id IS NULL THEN w.revision_now ELSE w.revision_next END\n"   \
+                       "FROM w CROSS JOIN m LEFT JOIN i ON true"
 
 #define REPLACE(kind, table, where, old, new, set, version)                                        \
     BEGIN MISSING                                                                                  \
@@ -79,10 +80,10 @@
                                                                       "o.updated_at),\n"           \
                                                                       "  CASE WHEN u.version IS "  \
                                                                       "NULL THEN w.revision_now "  \
-                                                                      "ELSE w.revision_next "      \
-                                                                      "END\n"                      \
+                                                                      "ELSE w.revision_next END\n" \
                                                                       "FROM w CROSS JOIN m CROSS " \
                                                                       "JOIN o LEFT JOIN u ON true"
+/* clang-format on */
 
 /* $1 actor, $2 lock timeout, $3 name, $4 version asked for.  Rows of the default gateway are
  * replaceable and then have another source: they are known by name (contract §4.6). */
