@@ -25,64 +25,43 @@
 #define COMMON_VALUES                                                                              \
     "$4::text, $5::text, $6::text, $7::text, $8::jsonb, $9::bytea, $10::bytea, $11::int"
 
-/* clang-format off: SQL has its own lines */
+/* SQL has its own lines: */
+/* clang-format off */
 #define CREATE(kind, table, columns, values)                                                       \
     BEGIN MISSING                                                                                  \
-        "i AS (INSERT INTO " table " (" COMMON_COLUMNS columns ")\n"                               \
-        "  SELECT " COMMON_VALUES values " FROM m WHERE m.names = '{}'\n"                          \
-        "  RETURNING id, version, created_at, updated_at),\n" ADD_REFS(                            \
-            kind, "i") "SELECT CASE WHEN i.id IS NULL THEN 'missing' ELSE 'done' END,\n"           \
-                       "  m.names, i.id::text, i.version, i.created_at, i.updated_at,\n"           \
-                       "  CASE WHEN i.id IS NULL THEN w.revision_now ELSE w.revision_next END\n"   \
-                       "FROM w CROSS JOIN m LEFT JOIN i ON true"
+    "i AS (INSERT INTO " table " (" COMMON_COLUMNS columns ")\n"                                   \
+    "  SELECT " COMMON_VALUES values " FROM m WHERE m.names = '{}'\n"                              \
+    "  RETURNING id, version, created_at, updated_at),\n"                                          \
+    ADD_REFS(kind, "i")                                                                            \
+    "SELECT CASE WHEN i.id IS NULL THEN 'missing' ELSE 'done' END,\n"                              \
+    "  m.names, i.id::text, i.version, i.created_at, i.updated_at,\n"                              \
+    "  CASE WHEN i.id IS NULL THEN w.revision_now ELSE w.revision_next END\n"                      \
+    "FROM w CROSS JOIN m LEFT JOIN i ON true"
 
 #define REPLACE(kind, table, where, old, new, set, version)                                        \
     BEGIN MISSING                                                                                  \
-        "c AS MATERIALIZED (SELECT t.* FROM w, " table " t WHERE t.name = $4::text" VISIBLE where  \
-        "\n"                                                                                       \
-        "  FOR NO KEY UPDATE OF t),\n"                                                             \
-        "o AS MATERIALIZED (SELECT c.id, c.version, c.created_at, c.updated_at, CASE\n"            \
-        "    WHEN " version "::bigint >= 0 AND c.version <> " version "::bigint THEN 'stale'\n"    \
-        "    WHEN c.source = 'platform_api' THEN 'protected'\n"                                    \
-        "    WHEN m.names <> '{}' THEN 'missing'\n"                                                \
-        "    WHEN (c.configuration, c.team, c.source, c.form" old ") IS NOT DISTINCT FROM\n"       \
-        "      ($8::jsonb, $5::text, $6::text, $7::text" new ") THEN 'unchanged'\n"                \
-                                                             "    ELSE 'done' END AS outcome "     \
-                                                             "FROM c, m),\n"                       \
-                                                             "u AS (UPDATE " table                 \
-                                                             " t SET team = $5::text, source = "   \
-                                                             "$6::text, form = $7::text,\n"        \
-                                                             "    configuration = $8::jsonb, "     \
-                                                             "encoded = $9::bytea, content_hash "  \
-                                                             "= $10::bytea,\n"                     \
-                                                             "    encoder_version = $11::int" set  \
-                                                             "\n"                                  \
-                                                             "  FROM o WHERE t.id = o.id AND "     \
-                                                             "o.outcome = 'done' RETURNING "       \
-                                                             "t.version, t.updated_at),\n"         \
-                                                             "d AS (DELETE FROM resource_refs f "  \
-                                                             "USING u\n"                           \
-                                                             "  WHERE f.kind = '" kind             \
-                                                             "' AND f.name = $4::text AND NOT "    \
-                                                             "EXISTS (\n"                          \
-                                                             "    SELECT FROM "                    \
-                                                             "jsonb_array_elements($3::jsonb) x\n" \
-                                                             "    WHERE x ->> 'kind' = "           \
-                                                             "f.target_kind AND x ->> 'name' = "   \
-                                                             "f.target_name)),\n" ADD_REFS(        \
-                                                                 kind,                             \
-                                                                 "u") "SELECT o.outcome, "         \
-                                                                      "m.names, o.id::text, "      \
-                                                                      "coalesce(u.version, "       \
-                                                                      "o.version),\n"              \
-                                                                      "  o.created_at, "           \
-                                                                      "coalesce(u.updated_at, "    \
-                                                                      "o.updated_at),\n"           \
-                                                                      "  CASE WHEN u.version IS "  \
-                                                                      "NULL THEN w.revision_now "  \
-                                                                      "ELSE w.revision_next END\n" \
-                                                                      "FROM w CROSS JOIN m CROSS " \
-                                                                      "JOIN o LEFT JOIN u ON true"
+    "c AS MATERIALIZED (SELECT t.* FROM w, " table " t WHERE t.name = $4::text" VISIBLE where "\n" \
+    "  FOR NO KEY UPDATE OF t),\n"                                                                 \
+    "o AS MATERIALIZED (SELECT c.id, c.version, c.created_at, c.updated_at, CASE\n"                \
+    "    WHEN " version "::bigint >= 0 AND c.version <> " version "::bigint THEN 'stale'\n"        \
+    "    WHEN c.source = 'platform_api' THEN 'protected'\n"                                        \
+    "    WHEN m.names <> '{}' THEN 'missing'\n"                                                    \
+    "    WHEN (c.configuration, c.team, c.source, c.form" old ") IS NOT DISTINCT FROM\n"           \
+    "      ($8::jsonb, $5::text, $6::text, $7::text" new ") THEN 'unchanged'\n"                    \
+    "    ELSE 'done' END AS outcome FROM c, m),\n"                                                 \
+    "u AS (UPDATE " table " t SET team = $5::text, source = $6::text, form = $7::text,\n"          \
+    "    configuration = $8::jsonb, encoded = $9::bytea, content_hash = $10::bytea,\n"             \
+    "    encoder_version = $11::int" set "\n"                                                      \
+    "  FROM o WHERE t.id = o.id AND o.outcome = 'done' RETURNING t.version, t.updated_at),\n"      \
+    "d AS (DELETE FROM resource_refs f USING u\n"                                                  \
+    "  WHERE f.kind = '" kind "' AND f.name = $4::text AND NOT EXISTS (\n"                         \
+    "    SELECT FROM jsonb_array_elements($3::jsonb) x\n"                                          \
+    "    WHERE x ->> 'kind' = f.target_kind AND x ->> 'name' = f.target_name)),\n"                 \
+    ADD_REFS(kind, "u")                                                                            \
+    "SELECT o.outcome, m.names, o.id::text, coalesce(u.version, o.version),\n"                     \
+    "  o.created_at, coalesce(u.updated_at, o.updated_at),\n"                                      \
+    "  CASE WHEN u.version IS NULL THEN w.revision_now ELSE w.revision_next END\n"                 \
+    "FROM w CROSS JOIN m CROSS JOIN o LEFT JOIN u ON true"
 /* clang-format on */
 
 /* $1 actor, $2 lock timeout, $3 name, $4 version asked for.  Rows of the default gateway are
