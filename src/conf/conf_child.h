@@ -13,6 +13,7 @@ struct fp_child {
     int channel_fd;               /* to the master */
     int master_pidfd;             /* readable when the master is gone */
     unsigned slot;                /* workers: 0 … workers-1 */
+    uint32_t seat;                /* workers: in page->status (obs_status.h) */
     const int *api_fds, *xds_fds; /* workers: this slot's listening sockets */
     size_t api_fds_n, xds_fds_n;
     const struct fp_child_file *files;

@@ -332,6 +332,11 @@ struct fp_str fp_http_stream_tls_sans(const struct fp_http_stream *st)
     return st->c->tls ? fp_tls_conn_sans(st->c->tls) : FP_STR_NULL;
 }
 
+int64_t fp_http_stream_tls_not_after_ms(const struct fp_http_stream *st)
+{
+    return st->c->tls ? fp_tls_conn_not_after_ms(st->c->tls) : 0;
+}
+
 void fp_http_stream_headers(struct fp_http_stream *st, int status, const struct fp_http_header *h,
                             size_t n)
 {

@@ -52,6 +52,7 @@ const struct fp_addr *fp_http_stream_peer(const struct fp_http_stream *st);
  * newline-separated "URI:…", "DNS:…". */
 struct fp_str fp_http_stream_tls_subject(const struct fp_http_stream *st);
 struct fp_str fp_http_stream_tls_sans(const struct fp_http_stream *st);
+int64_t fp_http_stream_tls_not_after_ms(const struct fp_http_stream *st); /* wall; 0 without one */
 
 void fp_http_stream_headers(struct fp_http_stream *st, int status, const struct fp_http_header *h,
                             size_t n); /* once, at once (T-1) */

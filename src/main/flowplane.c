@@ -7,6 +7,7 @@
 #include "core/core_clock.h"
 #include "fp_config.h"
 #include "master/master.h"
+#include "obs/obs_status.h"
 #include "obs/obs_limit.h"
 #include "obs/obs_metric.h"
 #include "os/os_memfd.h"
@@ -138,6 +139,7 @@ static int run(struct main_options *o)
     page->metrics = fp_metrics_new();
     atomic_store(&page->started_ms, fp_clock_mono_ms());
     atomic_store(&page->started_wall_s, (uint64_t)fp_clock_wall_ms() / 1000);
+    page->status = fp_status_new(c->process.workers, c->xds.max_streams);
     if (o->sources.dev)
         main_dev_certificates(c, stderr);
     struct fp_master_options m = {.conf = c,

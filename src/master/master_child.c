@@ -13,6 +13,7 @@
 #include "core/core_rand.h"
 #include "os/os_process.h"
 #include "master/master_int.h"
+#include "obs/obs_status.h"
 
 #define BACKOFF_MIN_MS 100 /* contract §13.1: 0.1..10 s */
 #define BACKOFF_MAX_MS 10000
@@ -80,6 +81,7 @@ _Noreturn static void child_main(struct child *c, int channel_fd, int pidfd)
                           .channel_fd = channel_fd,
                           .master_pidfd = pidfd,
                           .slot = c->slot,
+                          .seat = c->seat,
                           .files = files,
                           .pg_url = m->pg ? master_pg_url(m->pg) : NULL,
                           .foreground = !g->conf->process.daemon};
@@ -178,12 +180,15 @@ static void spawn(struct child *c)
         spawn_later(c);
         return;
     }
+    c->seat = c->role == ROLE_WORKER ? fp_status_seat_take(m->page->status, c->slot)
+                                     : FP_STATUS_SEAT_NONE;
     pid_t pid = fp_process_fork(&pidfd);
     if (pid == 0)
         child_main(c, pair[1], pidfd);
     close(pair[1]);
     if (pid < 0) {
         close(pair[0]);
+        fp_status_seat_leave(m->page->status, c->seat);
         fp_log_error(FP_LOG_MASTER, "cannot fork: %s", fp_err_text((int)pid));
         spawn_later(c);
         return;
@@ -217,6 +222,7 @@ static void died(struct child *c)
     char name[32];
     uint64_t lived_ms = fp_loop_now_ms(m->loop) - c->started_ms;
     name_of(c, name);
+    fp_status_seat_leave(m->page->status, c->seat);
     if (g->draining || (WIFEXITED(status) && WEXITSTATUS(status) == 0))
         fp_log_info(FP_LOG_MASTER, "%s (pid %d) ended", name, (int)c->pid);
     else if (WIFSIGNALED(status))

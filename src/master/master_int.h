@@ -14,6 +14,7 @@ struct child { /* one row of the spawn table; pid 0 while nothing runs */
     struct generation *gen;
     enum role role;
     unsigned slot;
+    uint32_t seat; /* while it runs, in the status of nodes */
     pid_t pid;
     struct fp_channel *channel; /* NULL when closed */
     bool ready;                 /* this process said READY */

@@ -10,6 +10,7 @@
 
 struct fp_limits;
 struct fp_metrics;
+struct fp_status;
 
 struct fp_page_slot {                         /* one per worker slot, written by that worker */
     _Atomic uint64_t generation;              /* snapshot generation served */
@@ -39,6 +40,7 @@ struct fp_page {
     _Atomic uint64_t watcher_memory_bytes;       /* PSS; now and then */
     struct fp_metrics *metrics;                  /* obs_metric.h; made with the page */
     struct fp_limits *limits;                    /* obs_limit.h; made with the page */
+    struct fp_status *status; /* of nodes (obs_status.h); set before the first fork, may be NULL */
     struct fp_page_slot slot[FP_PAGE_SLOTS];
 };
 /* Raises *a to v when v is greater. */

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -100,4 +101,17 @@ void *fp_shared_pages_new(size_t size)
     void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     FP_ASSERT(p != MAP_FAILED);
     return p;
+}
+
+void *fp_shared_reserve_new(size_t size)
+{
+    void *p =
+        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+void fp_shared_reserve_clear(void *p, size_t size)
+{
+    if (madvise(p, size, MADV_REMOVE) < 0)
+        memset(p, 0, size);
 }

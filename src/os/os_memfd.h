@@ -20,3 +20,7 @@ int fp_memfd_map(int fd, const void **map, size_t *size);
 void fp_memfd_unmap(const void *map, size_t size);
 /* Anonymous MAP_SHARED pages that children inherit; NULL never (aborts). */
 void *fp_shared_pages_new(size_t size);
+/* The same for much that will hardly be touched: no memory is set aside.  NULL when refused. */
+void *fp_shared_reserve_new(size_t size);
+/* Whole pages of it read as zeroes again, and their memory goes back, for all who share it. */
+void fp_shared_reserve_clear(void *p, size_t size);

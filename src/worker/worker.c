@@ -42,6 +42,7 @@ static void drain(struct fp_worker *w, uint64_t budget_ms)
         w->draining = true;
         w->draining_n = 2;
         fp_xds_engine_drain(w->xds);
+        fp_status_writer_drain(w->status);
     } else if (w->draining_n == 0) {
         return;
     }

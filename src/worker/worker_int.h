@@ -22,6 +22,7 @@ struct fp_worker {
     struct fp_store *store;
     struct fp_api *api;
     struct fp_xds_engine *xds;
+    struct fp_status_writer *status;
     struct fp_grpc_server *grpc;
     struct fp_http_server *api_server, *xds_server;
     struct fp_tls_context *api_tls, *xds_tls;

@@ -167,6 +167,7 @@ static void open_xds(struct fp_worker *w)
         .pool = w->pool,
         .reflection = c->xds.reflection,
     };
+    w->status = o.status = fp_status_writer_new(w->child->page->status, w->child->seat);
     w->xds = fp_xds_engine_new(w->loop, &o);
     w->grpc = fp_grpc_server_new(c->xds.max_request_bytes);
     fp_xds_engine_register(w->xds, w->grpc);
@@ -211,6 +212,7 @@ void worker_teardown(struct fp_worker *w)
     fp_http_server_free(&w->xds_server);
     fp_grpc_server_free(&w->grpc);
     fp_xds_engine_free(&w->xds);
+    fp_status_writer_free(&w->status);
     fp_api_free(&w->api);
     fp_store_free(&w->store);
     fp_tls_context_unref(&w->api_tls);

@@ -6,10 +6,17 @@
 #include "event/event_loop.h"
 #include "grpc/grpc_server.h"
 #include "obs/obs_page.h"
+#include "obs/obs_status.h"
 #include "pb/pb_pool.h"
 #include "snap/snap_reader.h"
 
 struct fp_xds_engine;
+struct fp_xds_verdict { /* a rejection, or that the last one is resolved; borrowed */
+    bool resolved;
+    enum fp_kind kind;
+    struct fp_str node_id, node_cluster, team;
+    const struct fp_status_nack *nack;
+};
 struct fp_xds_options {
     const char *control_plane_id; /* "<service_name>/<instance_id>" (S-19) */
     uint64_t ordering_timeout_ms;
@@ -20,6 +27,9 @@ struct fp_xds_options {
     bool require_client_identity; /* only nodes whose certificate names their team, or, without a
                                      pattern, that have a certificate */
     struct fp_page_slot *slot;
+    struct fp_status_writer *status;                            /* NULL: nodes are not shown */
+    void (*on_nack)(const struct fp_xds_verdict *v, void *arg); /* may be NULL */
+    void *on_nack_arg;
     const struct fp_pb_pool *pool; /* reflection */
     bool reflection;
 };

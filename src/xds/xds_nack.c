@@ -3,29 +3,75 @@
  * last ACKed (N-5 holds for the named types too), and the rejected contents must never be sent to
  * it again until they change (N-3).
  */
-#include "xds/xds_stream_int.h"
+#include "xds/xds_status_int.h"
 #include "core/core_clock.h"
 #include "core/core_log.h"
 #include "core/core_mem.h"
 
+#define REPEAT_MS 60000 /* contract §10: repeats within raise the count */
+
+/* Text of a client: what is no UTF-8, and NUL, which neither JSON nor the database take, is '?'. */
+static struct fp_str keep_text(char *at, struct fp_str s)
+{
+    size_t n = 0;
+    while (n < s.len && n < FP_STATUS_MESSAGE_BYTES) {
+        size_t step = s.data[n] ? fp_utf8_step(s.data + n, s.len - n) : 0;
+        if (n + step > FP_STATUS_MESSAGE_BYTES)
+            break;
+        if (step)
+            memcpy(at + n, s.data + n, step);
+        else
+            at[n] = '?';
+        n += step ? step : 1;
+    }
+    return fp_str_n(at, n);
+}
+
+/* Names whose bytes the client did not acknowledge before: one of them is the reason. */
+static void suspect_names(const struct fp_xds_subscription *ts, struct fp_buf *out)
+{
+    if (!ts->sent)
+        return;
+    const struct fp_xds_change *c = fp_xds_state_change(ts->sent, ts->acked);
+    for (uint32_t i = 0; i < c->changed_n && i < FP_STATUS_NAMES_N; i++) {
+        fp_buf_append_str(out, c->changed[i].name);
+        fp_buf_append_byte(out, 0);
+    }
+}
+
 static void note(struct fp_xds_subscription *ts, const struct fp_xds_request *r)
 {
-    uint32_t before = ts->nack ? ts->nack->count : 0;
-    size_t len = r->error_message.len;
-    if (len >= FP_XDS_NACK_MESSAGE_BYTES)
-        len = FP_XDS_NACK_MESSAGE_BYTES - 1;
-    fp_mem_free(ts->nack);
-    struct fp_xds_nack *n = ts->nack = fp_mem_zalloc(sizeof *n + len + 1);
-    n->message = (char *)(n + 1);
-    if (len)
-        memcpy(n->message, r->error_message.data, len);
+    int64_t now = fp_clock_wall_ms();
+    struct fp_xds_nack *old = ts->nack;
+    bool repeat = old && old->open && now - old->said.last_wall_ms < REPEAT_MS;
+    struct fp_buf names = {0};
+    suspect_names(ts, &names);
+    size_t most = r->error_message.len < FP_STATUS_MESSAGE_BYTES ? r->error_message.len
+                                                                 : FP_STATUS_MESSAGE_BYTES;
+    struct fp_xds_nack *n = fp_mem_zalloc(sizeof *n + most + 1 + names.len);
+    char *at = (char *)(n + 1);
+    n->open = true;
     memcpy(n->content, ts->content, sizeof n->content);
-    if (ts->sent)
-        memcpy(n->version, ts->sent->version, sizeof n->version);
-    n->nonce = ts->nonce;
-    n->code = r->error_code;
-    n->wall_ms = fp_clock_wall_ms();
-    n->count = before + 1;
+    n->said = (struct fp_status_nack){
+        .nonce = ts->nonce,
+        .code = r->error_code,
+        .count = repeat ? old->said.count + 1 : 1,
+        .first_wall_ms = repeat ? old->said.first_wall_ms : now,
+        .last_wall_ms = now,
+        .message = keep_text(at, r->error_message),
+        .names = fp_str_n(at + most + 1, names.len),
+    };
+    if (names.len)
+        memcpy(at + most + 1, names.data, names.len);
+    fp_buf_fini(&names);
+    if (ts->sent) {
+        memcpy(n->said.version, ts->sent->version, sizeof n->said.version);
+        n->said.revision = fp_snap_meta(ts->sent->view->snap)->revision;
+    }
+    if (ts->acked)
+        memcpy(n->said.accepted, ts->acked->version, sizeof n->said.accepted);
+    fp_mem_free(old);
+    ts->nack = n;
 }
 
 void fp_xds_stream_rejected(struct fp_xds_stream *st, enum fp_kind kind,
@@ -38,15 +84,15 @@ void fp_xds_stream_rejected(struct fp_xds_stream *st, enum fp_kind kind,
     const struct fp_log_field fields[] = {
         FP_LOG_S("node_id", st->node->id),
         FP_LOG_S("type_url", fp_str_of(fp_kinds[kind].type_url)),
-        FP_LOG_S("version", fp_str_of(ts->nack->version)),
+        FP_LOG_S("version", fp_str_of(ts->nack->said.version)),
         FP_LOG_S("nonce", r->nonce),
-        FP_LOG_I("code", ts->nack->code),
-        FP_LOG_S("error", fp_str_of(ts->nack->message)),
+        FP_LOG_I("code", ts->nack->said.code),
+        FP_LOG_S("error", ts->nack->said.message),
     };
     if (fp_log_on(FP_LOG_WARN, FP_LOG_XDS))
         fp_log_write(FP_LOG_WARN, FP_LOG_XDS, fields, sizeof fields / sizeof *fields,
-                     "%s rejected by node %.*s: %s", fp_kinds[kind].xds, FP_STR_ARG(st->node->id),
-                     ts->nack->message);
+                     "%s rejected by node %.*s: %.*s", fp_kinds[kind].xds, FP_STR_ARG(st->node->id),
+                     FP_STR_ARG(ts->nack->said.message));
     st->engine->counters.nacks++;
     ts->in_flight = false;
     ts->rejected = true;
@@ -55,6 +101,16 @@ void fp_xds_stream_rejected(struct fp_xds_stream *st, enum fp_kind kind,
     for (size_t i = 0; i < FP_XDS_TYPES_N; i++)
         if (fp_xds_types[i].parent == kind)
             fp_xds_state_set(&st->types[fp_xds_types[i].kind].parent, ts->acked);
+    fp_xds_status_nack(st, kind);
+}
+
+void fp_xds_stream_resolved(struct fp_xds_stream *st, enum fp_kind kind)
+{
+    struct fp_xds_nack *n = st->types[kind].nack;
+    if (!n || !n->open)
+        return;
+    n->open = false;
+    fp_xds_status_nack(st, kind);
 }
 
 bool fp_xds_stream_refuses(const struct fp_xds_subscription *ts, const struct fp_xds_response *r)

@@ -8,7 +8,7 @@
 #include "core/core_assert.h"
 #include "core/core_log.h"
 #include "core/core_mem.h"
-#include "xds/xds_stream_int.h"
+#include "xds/xds_status_int.h"
 #include "xds/xds_wire_int.h"
 
 #define NONE FP_KIND_N
@@ -244,6 +244,7 @@ static void step(struct flush *f, const struct fp_xds_type *type)
         return;
     struct fp_xds_state *to = target(f, type, ts);
     bool parent_same = type->parent == NONE || ts->parent == st->types[type->parent].sent;
+    ts->behind = false;
     if (to == ts->sent && !ts->asked && parent_same) {
         fp_xds_state_unref(&to);
         return;
@@ -261,6 +262,7 @@ static void step(struct flush *f, const struct fp_xds_type *type)
             fp_xds_stream_send(st, type->kind, r);
             arrive(st, type, ts, to);
         }
+        ts->behind = ts->sent != to;
     }
     fp_xds_state_unref(&to);
 }
@@ -283,6 +285,7 @@ void fp_xds_stream_flush(struct fp_xds_stream *st)
     for (size_t i = 0; i < FP_XDS_TYPES_N; i++)
         step(&f, &fp_xds_types[i]);
     st->overdue = false;
+    fp_xds_status_report(st);
     if (f.waiting && f.moved)
         fp_xds_engine_wake(st->engine, st);
     if (!f.waiting) {

@@ -94,7 +94,7 @@ struct fp_xds_state *fp_xds_state_get_held(struct fp_xds_view *v, struct fp_xds_
         return fp_xds_state_ref(s);
     s = make(v, from->kind, names, key);
     s->held = fp_mem_calloc(keep_n ? keep_n : 1, sizeof *s->held);
-    s->held_n = keep_n;
+    s->held_n = s->kept_n = keep_n;
     for (uint32_t i = 0; i < keep_n; i++) {
         const struct fp_xds_held *old = find_held(from, keep[i].name);
         s->held[i].entry = keep[i];

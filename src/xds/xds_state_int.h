@@ -22,6 +22,7 @@ struct fp_xds_state { /* immutable but for its caches */
     uint64_t key[FP_XDS_STATE_KEY_N]; /* in view->states */
     struct fp_xds_view *view;
     struct fp_xds_names *names;
+    uint32_t kept_n; /* of the held ones: removals held back (O-10) */
     uint32_t held_n;
     struct fp_xds_held *held; /* sorted by name */
     uint64_t sum[4];          /* set hash of all the view has, and of what is held */

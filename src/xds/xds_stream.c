@@ -4,7 +4,7 @@
  * so that the newest of several requests is the one answered, S-20) and never look at a node twice
  * (I-3).
  */
-#include "xds/xds_stream_int.h"
+#include "xds/xds_status_int.h"
 #include <stdio.h>
 #include "core/core_assert.h"
 #include "core/core_log.h"
@@ -86,6 +86,7 @@ static bool take_scope(struct fp_xds_stream *st)
         refuse(st, FP_GRPC_INVALID_ARGUMENT, "node.metadata cannot be decoded");
         return false;
     }
+    fp_xds_status_open(st, st->scope->team);
     return true;
 }
 
@@ -150,14 +151,16 @@ static char *version_of(const struct fp_xds_request *r)
     return v;
 }
 
-static void acknowledged(struct fp_xds_stream *st, struct fp_xds_subscription *ts)
+static void acknowledged(struct fp_xds_stream *st, enum fp_kind kind)
 {
+    struct fp_xds_subscription *ts = &st->types[kind];
     if (!ts->in_flight)
         return; /* a change of names under the latest nonce (S-5) */
     ts->in_flight = false;
     ts->rejected = false;
     fp_xds_state_set(&ts->acked, ts->sent);
     st->engine->counters.acks++;
+    fp_xds_stream_resolved(st, kind);
 }
 
 static bool is_nonce(struct fp_str s, uint32_t nonce)
@@ -183,7 +186,7 @@ static void apply(struct fp_xds_stream *st, const struct fp_xds_type *type,
     else if (r->error)
         fp_xds_stream_rejected(st, type->kind, r);
     else if (r->nonce.len)
-        acknowledged(st, ts);
+        acknowledged(st, type->kind);
     ts->named |= r->names_n > 0;
     subscribe(ts, names);
     fp_xds_names_unref(&names);
@@ -236,6 +239,7 @@ static void *on_open(struct fp_grpc_call *call, void *arg)
     struct fp_xds_stream *st = fp_mem_zalloc(sizeof *st);
     st->engine = e;
     st->call = call;
+    st->status = FP_STATUS_RECORD_NONE;
     fp_list_push_back(&e->streams, &st->link);
     e->streams_n++;
     if (e->options.slot)
@@ -266,6 +270,7 @@ static void on_close(struct fp_grpc_call *call, void *user)
     if (!st)
         return;
     struct fp_xds_engine *e = st->engine;
+    fp_xds_status_close(st);
     for (int k = 0; k < FP_KIND_N; k++) {
         struct fp_xds_subscription *ts = &st->types[k];
         fp_xds_state_unref(&ts->sent);

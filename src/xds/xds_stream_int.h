@@ -20,13 +20,10 @@ struct fp_xds_type {
 extern const struct fp_xds_type fp_xds_types[FP_XDS_TYPES_N];
 const struct fp_xds_type *fp_xds_type_of(enum fp_kind kind); /* NULL: not a discovery type */
 
-#define FP_XDS_NACK_MESSAGE_BYTES 1024
-struct fp_xds_nack {     /* the last rejection of a type on a stream */
-    uint64_t content[4]; /* of the rejected answer: not to be sent again (N-3) */
-    char version[FP_XDS_VERSION_BYTES];
-    uint32_t nonce, code, count;
-    int64_t wall_ms;
-    char *message; /* behind the struct, at most FP_XDS_NACK_MESSAGE_BYTES with its NUL */
+struct fp_xds_nack {            /* the last rejection of a type on a stream */
+    uint64_t content[4];        /* of the rejected answer: not to be sent again (N-3) */
+    bool open;                  /* not resolved by an ACK of something newer (N-8) */
+    struct fp_status_nack said; /* its texts are behind the struct */
 };
 
 struct fp_xds_subscription {     /* a type on a stream */
@@ -38,11 +35,14 @@ struct fp_xds_subscription {     /* a type on a stream */
     struct fp_xds_nack *nack;    /* NULL: never */
     char *initial_version;       /* of the first request, until it is answered (S-16) */
     uint64_t content[4];         /* of the last answer */
+    uint64_t acked_revision;     /* for the status: see xds_status.c */
+    uint64_t pending_since_ms;   /* for the status; 0: not pending */
     uint32_t nonce;              /* of the last answer; 0: none yet */
     bool named;                  /* some name was given once: no legacy wildcard any more (W-3) */
     bool asked;                  /* the last request wants an answer (S-1, S-8) */
     bool in_flight;              /* the last answer is not ACKed or NACKed */
     bool rejected;               /* the last verdict was a NACK */
+    bool behind;                 /* something is held back, or was refused (N-3) */
 };
 
 struct fp_xds_stream {
@@ -54,9 +54,10 @@ struct fp_xds_stream {
     struct fp_list ready;        /* engine->ready or engine->arrived */
     struct fp_timer order_timer; /* runs while something is held back (P10) */
     uint32_t last_nonce;
-    bool admitted; /* past the first-answer gate */
-    bool overdue;  /* order_timer fired: nothing is held back in this flush */
-    bool ended;    /* finished by us, waiting for on_close */
+    uint32_t status; /* its record, or FP_STATUS_RECORD_NONE */
+    bool admitted;   /* past the first-answer gate */
+    bool overdue;    /* order_timer fired: nothing is held back in this flush */
+    bool ended;      /* finished by us, waiting for on_close */
     struct fp_xds_subscription types[FP_KIND_N];
 };
 
@@ -69,5 +70,7 @@ void fp_xds_stream_send(struct fp_xds_stream *st, enum fp_kind kind, struct fp_x
 /* xds_nack.c */
 void fp_xds_stream_rejected(struct fp_xds_stream *st, enum fp_kind kind,
                             const struct fp_xds_request *r);
+/* An ACK of something newer than what was rejected (N-8). */
+void fp_xds_stream_resolved(struct fp_xds_stream *st, enum fp_kind kind);
 bool fp_xds_stream_refuses(const struct fp_xds_subscription *ts, const struct fp_xds_response *r);
 void fp_xds_state_set(struct fp_xds_state **at, struct fp_xds_state *to); /* takes a reference */

@@ -29,8 +29,8 @@ static void whole_sets(void)
     is_str(got(c), "", "N-3: a NACK is not answered");
     ack(other, 'C');
     is_int((long)w->engine->counters.nacks, 1, "N-1: it counts as a NACK by error_detail alone");
-    is_int(of(c, FP_KIND_CLUSTER)->nack->code, 13, "N-2: its code is kept");
-    is_str(of(c, FP_KIND_CLUSTER)->nack->message, "no", "N-2: its message is kept");
+    is_int(of(c, FP_KIND_CLUSTER)->nack->said.code, 13, "N-2: its code is kept");
+    ok(fp_str_eq_c(of(c, FP_KIND_CLUSTER)->nack->said.message, "no"), "N-2: its message is kept");
     publish(w, "C/a=1 C/b=bad R/r1=2 R/r2=1");
     is_str(got(c), "RDS[r1]", "N-9: other types go on; N-3: the same bytes do not come again");
     is_str(got(other), "RDS[r1]", "N-9: other nodes too");
@@ -124,7 +124,7 @@ static void odd_ones(void)
     longest[100000] = 0;
     ask(c, 'C', "");
     say(c, 'C', "", "", c->last[FP_KIND_CLUSTER].nonce, longest);
-    is_int((long)strlen(of(c, FP_KIND_CLUSTER)->nack->message), FP_XDS_NACK_MESSAGE_BYTES - 1,
+    is_int((long)of(c, FP_KIND_CLUSTER)->nack->said.message.len, FP_STATUS_MESSAGE_BYTES,
            "N-8: the message is bounded");
     free(longest);
     hang_up(&c);

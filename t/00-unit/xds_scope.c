@@ -327,5 +327,5 @@ int main(void)
     pushes();
     further_kinds();
     identities();
-    done_testing();
+    return done_testing();
 }

@@ -221,6 +221,16 @@ struct fp_str fp_http_stream_tls_sans(const struct fp_http_stream *st)
     return fp_str_of(((const struct fp_grpc_call *)st)->sans);
 }
 
+int64_t fp_http_stream_tls_not_after_ms(const struct fp_http_stream *st)
+{
+    return 0;
+}
+
+const struct fp_addr *fp_http_stream_peer(const struct fp_http_stream *st)
+{
+    return NULL;
+}
+
 /* ---- the world ---- */
 
 struct fp_pb_pool {

@@ -1,0 +1,184 @@
+/*
+ * From streams to the status segment (obs_status.h), in workers.  Written after each flush of a
+ * stream, when all is decided; nothing here may influence what is served.
+ */
+#include "xds/xds_status_int.h"
+#include <math.h>
+#include "core/core_clock.h"
+#include "core/core_buf.h"
+#include "xds/xds_wire_int.h"
+
+#define METADATA_DEPTH 16
+
+/* ---- google.protobuf.Struct to JSON; what is deeper or malformed becomes null ---- */
+
+static void put_value(struct fp_buf *out, struct fp_str value, int depth);
+
+static void put_struct(struct fp_buf *out, struct fp_str in, int depth)
+{
+    struct fp_xds_field f, m;
+    bool first = true;
+    fp_buf_append_byte(out, '{');
+    while (fp_xds_wire_next(&in, &f) > 0) {
+        if (f.number != 1 || f.type != FP_XDS_BYTES)
+            continue;
+        struct fp_str entry = f.bytes, key = FP_STR(""), value = FP_STR_NULL;
+        while (fp_xds_wire_next(&entry, &m) > 0)
+            if (m.type == FP_XDS_BYTES && m.number == 1)
+                key = m.bytes;
+            else if (m.type == FP_XDS_BYTES && m.number == 2)
+                value = m.bytes;
+        if (!first)
+            fp_buf_append_byte(out, ',');
+        first = false;
+        fp_buf_append_json(out, key);
+        fp_buf_append_byte(out, ':');
+        put_value(out, value, depth);
+    }
+    fp_buf_append_byte(out, '}');
+}
+
+static void put_list(struct fp_buf *out, struct fp_str in, int depth)
+{
+    struct fp_xds_field f;
+    bool first = true;
+    fp_buf_append_byte(out, '[');
+    while (fp_xds_wire_next(&in, &f) > 0) {
+        if (f.number != 1 || f.type != FP_XDS_BYTES)
+            continue;
+        if (!first)
+            fp_buf_append_byte(out, ',');
+        first = false;
+        put_value(out, f.bytes, depth);
+    }
+    fp_buf_append_byte(out, ']');
+}
+
+static void put_number(struct fp_buf *out, uint64_t bits)
+{
+    double d;
+    memcpy(&d, &bits, sizeof d);
+    if (isfinite(d))
+        fp_buf_printf(out, "%.17g", d);
+    else
+        fp_buf_append_c(out, "null");
+}
+
+static void put_value(struct fp_buf *out, struct fp_str value, int depth)
+{
+    struct fp_xds_field f, last = {.number = 0};
+    while (fp_xds_wire_next(&value, &f) > 0)
+        last = f;
+    if (depth >= METADATA_DEPTH)
+        fp_buf_append_c(out, "null");
+    else if (last.number == 2 && last.type == FP_XDS_FIXED64)
+        put_number(out, last.value);
+    else if (last.number == 3 && last.type == FP_XDS_BYTES)
+        fp_buf_append_json(out, last.bytes);
+    else if (last.number == 4 && last.type == FP_XDS_VARINT)
+        fp_buf_append_c(out, last.value ? "true" : "false");
+    else if (last.number == 5 && last.type == FP_XDS_BYTES)
+        put_struct(out, last.bytes, depth + 1);
+    else if (last.number == 6 && last.type == FP_XDS_BYTES)
+        put_list(out, last.bytes, depth + 1);
+    else
+        fp_buf_append_c(out, "null");
+}
+
+/* ---- the record ---- */
+
+void fp_xds_status_open(struct fp_xds_stream *st, struct fp_str team)
+{
+    static const char *const scopes[] = {
+        [FP_XDS_SCOPE_ALL] = "all",
+        [FP_XDS_SCOPE_TEAM] = "team",
+        [FP_XDS_SCOPE_ALLOWLIST] = "allowlist",
+    };
+    const struct fp_xds_node *n = st->node;
+    const struct fp_http_stream *hs = fp_grpc_call_stream(st->call);
+    const struct fp_addr *peer = fp_http_stream_peer(hs);
+    char peer_text[FP_ADDR_TEXT_BYTES] = "";
+    struct fp_buf metadata = {0};
+    if (!st->engine->options.status)
+        return;
+    put_struct(&metadata, n->metadata, 0);
+    struct fp_status_node s = {
+        .id = n->id,
+        .cluster = n->cluster,
+        .team = team,
+        .scope = fp_str_of(scopes[st->scope->kind]),
+        .user_agent = n->user_agent,
+        .user_agent_version = n->user_agent_version,
+        .peer = fp_str_of(peer ? fp_addr_text(peer, peer_text) : ""),
+        .metadata = fp_buf_str(&metadata),
+        .tls_subject = fp_http_stream_tls_subject(hs),
+        .tls_sans = fp_http_stream_tls_sans(hs),
+        .tls_not_after_ms = fp_http_stream_tls_not_after_ms(hs),
+        .connected_wall_ms = fp_clock_wall_ms(),
+        .mode = FP_STATUS_SOTW,
+    };
+    st->status = fp_status_stream_open(st->engine->options.status, &s);
+    fp_buf_fini(&metadata);
+}
+
+void fp_xds_status_close(struct fp_xds_stream *st)
+{
+    fp_status_stream_close(st->engine->options.status, st->status);
+}
+
+/* The revision whose changes of this type the client has acknowledged, as far as it sees them.  A
+ * removal that is held back is not acknowledged; a suspect that is held is reported as rejected. */
+static void follow_acks(struct fp_xds_subscription *ts)
+{
+    if (ts->acked && !ts->acked->kept_n)
+        ts->acked_revision = fp_snap_meta(ts->acked->view->snap)->revision;
+}
+
+void fp_xds_status_report(struct fp_xds_stream *st)
+{
+    uint64_t now = fp_loop_now_ms(st->engine->loop);
+    for (size_t i = 0; i < FP_XDS_TYPES_N; i++) {
+        enum fp_kind kind = fp_xds_types[i].kind;
+        struct fp_xds_subscription *ts = &st->types[kind];
+        if (!ts->names)
+            continue;
+        bool pending = ts->in_flight || ts->behind || ts->acked != ts->sent;
+        follow_acks(ts);
+        if (!pending)
+            ts->pending_since_ms = 0;
+        else if (!ts->pending_since_ms)
+            ts->pending_since_ms = now ? now : 1;
+        struct fp_status_type t = {
+            .subscribed = true,
+            .wildcard = ts->names->wildcard,
+            .names_n = ts->names->n,
+            .pending = pending,
+            .held = ts->sent ? ts->sent->held_n : 0,
+            .acked_revision = ts->acked_revision,
+            .pending_since_ms = ts->pending_since_ms,
+        };
+        if (ts->sent)
+            memcpy(t.sent_version, ts->sent->version, sizeof t.sent_version);
+        if (ts->acked)
+            memcpy(t.acked_version, ts->acked->version, sizeof t.acked_version);
+        fp_status_type_set(st->engine->options.status, st->status, kind, &t);
+    }
+}
+
+void fp_xds_status_nack(struct fp_xds_stream *st, enum fp_kind kind)
+{
+    const struct fp_xds_engine *e = st->engine;
+    const struct fp_xds_nack *n = st->types[kind].nack;
+    fp_status_nack_set(e->options.status, st->status, kind, n->open ? &n->said : NULL);
+    if (!e->options.on_nack)
+        return;
+    struct fp_xds_verdict v = {
+        .resolved = !n->open,
+        .kind = kind,
+        .node_id = st->node->id,
+        .node_cluster = st->node->cluster,
+        .team = st->scope->team,
+        .nack = &n->said,
+    };
+    e->options.on_nack(&v, e->options.on_nack_arg);
+}

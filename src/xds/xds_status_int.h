@@ -1,0 +1,10 @@
+/* What a stream tells the operator: its record in the status segment, and its open rejections. */
+#pragma once
+#include "xds/xds_stream_int.h"
+
+void fp_xds_status_open(struct fp_xds_stream *st, struct fp_str team); /* the node is known */
+void fp_xds_status_close(struct fp_xds_stream *st);
+/* After each flush: what every type has sent and acknowledged. */
+void fp_xds_status_report(struct fp_xds_stream *st);
+/* A rejection was noted in the type's nack, or is resolved. */
+void fp_xds_status_nack(struct fp_xds_stream *st, enum fp_kind kind);
