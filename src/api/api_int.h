@@ -9,6 +9,7 @@
 
 #define API_JSON_DEPTH     64
 #define API_NAME_PARAMETER "name"
+#define API_LIMIT_MAX      1000
 
 struct fp_api {
     struct fp_loop *loop;
@@ -132,6 +133,10 @@ void api_fail_not_found(struct fp_api_call *c);
 void api_too_large(struct fp_http_request *r, uint64_t limit, void *api);
 void api_bad(int status, const char *message, struct fp_buf *out, void *api);
 
+/* api_read.c: an integer parameter, 0 when absent; what is no integer becomes a problem */
+uint64_t api_query_clamped(struct fp_api_call *c, const char *parameter, int64_t least,
+                           int64_t most);
+
 /* api_write.c: answers every outcome that is not a success; false: it is one */
 bool api_write_refused(struct fp_api_call *c, const struct fp_store_result *res);
 /* Replaces version `version` of the row of that name by c->resource: 200. */
@@ -152,3 +157,5 @@ void api_get(struct fp_api_call *c);
 void api_create(struct fp_api_call *c);
 void api_replace(struct fp_api_call *c);
 void api_delete(struct fp_api_call *c);
+void api_nodes(struct fp_api_call *c);
+void api_node(struct fp_api_call *c);

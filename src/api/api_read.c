@@ -7,15 +7,14 @@
 #include "codec/codec_json.h"
 #include "pb/pb_json.h"
 
-#define LIMIT_MAX 1000
-
 struct filter { /* of a list; data == NULL: any */
     struct fp_str team, source;
     bool names;             /* `name` was given, once or more */
     uint64_t limit, offset; /* limit 0 = all */
 };
 
-static uint64_t clamped(struct fp_api_call *c, const char *parameter, int64_t least, int64_t most)
+uint64_t api_query_clamped(struct fp_api_call *c, const char *parameter, int64_t least,
+                           int64_t most)
 {
     int64_t v;
     struct fp_str s = fp_http_query(c->r, parameter);
@@ -34,8 +33,8 @@ static struct filter filter_of(struct fp_api_call *c)
         .team = fp_http_query(c->r, "team"),
         .source = fp_http_query(c->r, "source"),
         .names = fp_http_query(c->r, "name").data != NULL,
-        .limit = clamped(c, "limit", 1, LIMIT_MAX),
-        .offset = clamped(c, "offset", 0, INT64_MAX),
+        .limit = api_query_clamped(c, "limit", 1, API_LIMIT_MAX),
+        .offset = api_query_clamped(c, "offset", 0, INT64_MAX),
     };
 }
 

@@ -1,0 +1,159 @@
+#!/usr/bin/env python3
+"""Nodes as the operator sees them (contract §10, N-8): any worker answers for all; versions, lag, rejections, teams."""
+import os
+import signal
+
+import fp_tap as tap
+import fp_xds as xds
+from fp_harness import Flowplane, Postgres, wait_until
+
+
+def cluster(name, timeout=5):
+    return {"name": name, "connectTimeoutSeconds": timeout, "endpoints": [{"host": "127.0.0.1", "port": 8080}]}
+
+
+def route(name, cluster_name):
+    return {"name": name, "virtualHosts": [{"name": "v", "domains": ["*"], "routes": [
+        {"name": "all", "match": {"path": {"type": "prefix", "value": "/"}},
+         "action": {"type": "forward", "cluster": cluster_name}}]}]}
+
+
+def listener(name, port, route_name, team):
+    return {"name": name, "team": team, "address": "127.0.0.1", "port": port, "filterChains": [{"name": "c", "filters": [
+        {"name": "envoy.filters.network.http_connection_manager", "type": "httpConnectionManager",
+         "routeConfigName": route_name}]}]}
+
+
+def hold(fp, node_id, **metadata):
+    """(channel, stream, response) of a node with CDS acknowledged and LDS asked for."""
+    ch = xds.Channel(fp.xds_port)
+    s = ch.ads(node_id=node_id, cluster="edge", metadata=metadata)
+    s.subscribe("cluster")
+    m = s.expect("cluster")
+    s.ack(m)
+    s.subscribe("endpoint", ["a", "b"])
+    return ch, s, m
+
+
+def nodes(fp, query="", **more):
+    return fp.api("GET", f"/nodes{query}", **more)
+
+
+def when(fp, cond, what, query=""):
+    """The nodes as soon as they are so."""
+    def ask():
+        found = nodes(fp, query)
+        return found if cond(found) else None
+    return wait_until(ask, 10, what)
+
+
+def token(fp, *scopes):
+    """A token; made in the database where the API has none yet."""
+    r = fp.request("POST", "/api/v1/tokens", {"name": "test", "scopes": list(scopes)})
+    return r.json["token"] if r.status == 201 else None
+
+
+with tap.run():
+    pg = Postgres()
+    fp = Flowplane(pg, conf={"bootstrap.default_gateway": False, "process.workers": 2})
+    tap.is_(nodes(fp), [], "no nodes at first")
+    fp.api("POST", "/clusters", cluster("a"), want=201)
+    fp.api("POST", "/clusters", cluster("b"), want=201)
+    fp.api("POST", "/routes", route("r", "b"), want=201)  # the teams see b alone
+    for i, team in enumerate(("ops", "pay")):
+        fp.api("POST", "/listeners", listener(team, 18080 + i, "r", team), want=201)
+    with xds.Channel(fp.xds_port) as ch:
+        when_served = ch.ads()
+        when_served.subscribe("listener")
+        when_served.expect_until("listener", lambda m: len(xds.names(m)) == 2)
+    wait_until(lambda: nodes(fp) == [], 10, "it has left")
+
+    streams = [hold(fp, f"n{i}", team="pay" if i % 2 else "ops", extra={"deep": [1, "x", None, True]}) for i in range(8)]
+    for _, s, _ in streams:
+        s.ack(s.expect("endpoint"), ["a", "b"])
+    found = when(fp, lambda n: len(n) == 8 and all(x["state"] == "synced" for x in n), "eight synced nodes")
+    tap.is_([n["id"] for n in found], [f"n{i}" for i in range(8)], "by id")
+    tap.is_({n["worker"] for n in found}, {0, 1}, "of all workers")
+    n, m = found[1], streams[1][2]
+    tap.is_({k: n[k] for k in ("cluster", "team", "scope", "mode", "instance", "tls", "metadata")},
+            {"cluster": "edge", "team": "pay", "scope": "team", "mode": "sotw", "instance": fp.dir.name, "tls": None,
+             "metadata": {"team": "pay", "extra": {"deep": [1, "x", None, True]}}}, "identity")
+    tap.like(n["peer"], r"^127\.0\.0\.1:\d+$", "peer")
+    tap.like(n["connectedSince"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$", "connectedSince")
+    tap.is_(sorted(n["types"]), ["CDS", "EDS"], "the types it subscribed to")
+    tap.is_(n["types"]["CDS"], {"subscribed": "*", "sentVersion": m.version_info, "ackedVersion": m.version_info,
+                                "ackedRevision": n["types"]["CDS"]["ackedRevision"], "pending": False, "lagMs": 0,
+                                "held": 0, "nack": None}, "a type")
+    tap.is_(n["types"]["EDS"]["subscribed"], 2, "names are counted")
+    for i in range(20):
+        tap.is_(len(nodes(fp)), 8, "whichever worker answers") if i == 0 else None
+        if len(nodes(fp)) != 8:
+            tap.ok(False, "whichever worker answers")
+
+    tap.diag("filters")
+    tap.is_([n["id"] for n in nodes(fp, "?team=pay")], ["n1", "n3", "n5", "n7"], "team")
+    tap.is_([n["id"] for n in nodes(fp, "?limit=2&offset=3")], ["n3", "n4"], "limit and offset")
+    r = fp.get("/api/v1/nodes?limit=1")
+    tap.is_(r.headers["X-Total-Count"], "8", "X-Total-Count")
+    tap.is_(nodes(fp, "?cluster=none"), [], "cluster")
+    tap.is_(len(nodes(fp, "?state=synced&cluster=edge")), 8, "state")
+    tap.is_(nodes(fp, "?state=rejected"), [], "none is rejected")
+    for query in ("state=bad", "limit=x"):
+        tap.is_(fp.get(f"/api/v1/nodes?{query}").status, 400, f"{query}: 400")
+    tap.is_(fp.api("GET", "/nodes/n3")["id"], "n3", "one")
+    tap.is_(fp.get("/api/v1/nodes/none").status, 404, "none of that id: 404")
+    tap.is_(fp.get("/api/v1/nodes", token=None).status, 401, "no token: 401")
+
+    tap.diag("pending and rejected")
+    all_ = [hold(fp, "all"), hold(fp, "bad")]
+    for _, s, _ in all_:
+        s.ack(s.expect("endpoint"), ["a", "b"])
+    when(fp, lambda n: len(n) == 10 and all(x["state"] == "synced" for x in n), "ten synced nodes")
+    fp.api("PUT", "/clusters/a", cluster("a", 9), want=200)
+    (_, good, _), (_, bad, before) = all_
+    g, b = good.expect("cluster"), bad.expect("cluster")
+    found = when(fp, lambda n: len(n) == 2, "two pending nodes", "?state=pending")
+    t = found[0]["types"]["CDS"]
+    tap.is_((t["sentVersion"], t["ackedVersion"], t["pending"]), (g.version_info, before.version_info, True),
+            "sent, not acknowledged")
+    lag = when(fp, lambda n: n[0]["types"]["CDS"]["lagMs"] > t["lagMs"], "lag grows", "?state=pending")
+    for s, m in ((good, g), (bad, b)):
+        s.ack(s.expect("endpoint"), ["a", "b"])
+    good.ack(g)
+    bad.nack(b, "c\u00e4nnot\nbe", version=before.version_info)
+    found = when(fp, lambda n: len(n) == 1, "a rejected node", "?state=rejected")
+    nack = found[0]["types"]["CDS"]["nack"]
+    tap.is_((found[0]["id"], nack["version"], nack["code"], nack["message"], nack["names"]),
+            ("bad", b.version_info, 3, "c\u00e4nnot\nbe", ["a"]), "N-8: version, code, message, names")
+    tap.is_(fp.api("GET", "/nodes/all")["state"], "synced", "N-9: the other is synced")
+    revision = int(fp.get("/api/v1/clusters").headers["Flowplane-Revision"])
+    tap.is_(fp.api("GET", "/nodes/all")["types"]["CDS"]["ackedRevision"], revision, "ackedRevision is that of the write")
+    fp.api("PUT", "/clusters/a", cluster("a", 11), want=200)
+    for s in (good, bad):
+        m = s.expect_until("cluster", lambda m: xds.unpack(m)["a"].connect_timeout.seconds == 11)
+    found = when(fp, lambda n: n["state"] != "rejected", "resolved", "/bad")
+    tap.is_(found["types"]["CDS"]["nack"], None, "N-8: cleared by the next ACK of a newer version")
+
+    tap.diag("teams")
+    pay = token(fp, "team:pay:nodes:read")
+    if pay:
+        tap.is_([n["id"] for n in nodes(fp, token=pay)], ["n1", "n3", "n5", "n7"], "§4.5: a team's token sees its nodes")
+        tap.is_(fp.get("/api/v1/nodes/n0", token=pay).status, 404, "and no other")
+
+    tap.diag("gone")
+    streams[0][0].close()
+    when(fp, lambda n: len(n) == 9 and n[0]["id"] != "n0", "a node that left is gone")
+    twice = hold(fp, "n1")
+    tap.is_([n["id"] for n in when(fp, lambda n: len(n) == 10, "ten")][2:4], ["n1", "n1"],
+            "duplicates of one id are separate items")
+    tap.is_(fp.api("GET", "/nodes/n1")["scope"], "all", "the one connected last answers for the id")
+    before = nodes(fp)
+    gone = [n["id"] for n in before if n["worker"] == 0]
+    worker = [p for p in fp.workers() if b"worker 0" in open(f"/proc/{p}/cmdline", "rb").read()][0]
+    os.kill(worker, signal.SIGKILL)
+    fp.allow("killed by signal")
+    found = when(fp, lambda n: len(n) == len(before) - len(gone), "the nodes of a killed worker are gone")
+    tap.is_({n["worker"] for n in found}, {1}, "those of the other are there")
+    again = hold(fp, "after")
+    when(fp, lambda n: len(n) == len(before) - len(gone) + 1, "and new ones come")
+    tap.ok(True, "its seat is used again")
