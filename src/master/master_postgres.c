@@ -265,6 +265,8 @@ _Noreturn static void become_server(const struct master_pg *pg, pid_t master)
                           fp_arena_printf(a, "ident_file=%s/flowplane_ident.conf", pg->data_dir),
                           "-c",
                           "unix_socket_permissions=0700",
+                          "-c", /* in the data directory: a kill -9 leaves nothing in /dev/shm */
+                          "dynamic_shared_memory_type=mmap",
                           "-c",
                           fp_arena_printf(a, "max_connections=%u", connections),
                           "-c",

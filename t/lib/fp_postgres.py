@@ -36,6 +36,7 @@ class Postgres:
         self.data, self.log = self.dir / "data", self.dir / "log"
         self.port = util.free_port()
         self.conf = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "16MB",
+                     "dynamic_shared_memory_type": "mmap",  # kill -9 leaves nothing in /dev/shm
                      "max_connections": "100", "log_min_messages": "warning", **(conf or {})}
         self.process = None
         self._run("initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8",
