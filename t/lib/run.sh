@@ -14,7 +14,7 @@ PYTHONDONTWRITEBYTECODE=1
 export PATH FP_PYTHON FP_ENVOY FP_OBJS FP_TOP PYTHONPATH PYTHONDONTWRITEBYTECODE
 
 # Sanitizers: the first finding ends the program, and goes to stderr, which the harness reads.
-ASAN_OPTIONS=${ASAN_OPTIONS:-abort_on_error=0:detect_leaks=1:strict_string_checks=1}
+ASAN_OPTIONS=${ASAN_OPTIONS:-abort_on_error=0:detect_leaks=1:strict_string_checks=1:quarantine_size_mb=2}
 UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
 export ASAN_OPTIONS UBSAN_OPTIONS
 
