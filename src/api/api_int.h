@@ -69,6 +69,7 @@ struct fp_api_call {
     struct fp_store_write *dry;         /* dry runs: what would be written */
     bool over;                          /* a create that became a replace: 200, not 201 */
     int64_t dry_version;                /* dry deletions: If-Match, -1 = none */
+    void *user;                         /* the handler's own */
     /* a write's answer, while it waits */
     int status;
     struct api_headers headers;
@@ -159,3 +160,4 @@ void api_replace(struct fp_api_call *c);
 void api_delete(struct fp_api_call *c);
 void api_nodes(struct fp_api_call *c);
 void api_node(struct fp_api_call *c);
+void api_nacks(struct fp_api_call *c);

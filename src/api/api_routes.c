@@ -30,6 +30,7 @@ static const struct fp_api_route routes[] = {
     RESOURCE("endpoints", FP_KIND_ENDPOINT),
     {"GET", "/api/v1/nodes", "nodes", "read", api_nodes, FP_KIND_N, 0},
     {"GET", "/api/v1/nodes/{name}", "nodes", "read", api_node, FP_KIND_N, 0},
+    {"GET", "/api/v1/nacks", "nodes", "read", api_nacks, FP_KIND_N, 0},
 };
 #define ROUTES_N (sizeof(routes) / sizeof(routes[0]))
 

@@ -23,6 +23,7 @@ struct fp_worker {
     struct fp_api *api;
     struct fp_xds_engine *xds;
     struct fp_status_writer *status;
+    struct worker_nacks *nacks;
     struct fp_grpc_server *grpc;
     struct fp_http_server *api_server, *xds_server;
     struct fp_tls_context *api_tls, *xds_tls;
@@ -31,6 +32,11 @@ struct fp_worker {
     bool ready;          /* READY was sent */
     bool draining;
 };
+
+/* worker_nack.c */
+struct worker_nacks *worker_nacks_new(struct fp_worker *w);
+void worker_nacks_free(struct worker_nacks **q);
+void worker_nacks_add(const struct fp_xds_verdict *v, void *nacks);
 
 /* worker_setup.c: makes what the loop serves.  false after *why (arena) was set. */
 bool worker_setup(struct fp_worker *w, const char **why);

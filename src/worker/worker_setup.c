@@ -167,6 +167,9 @@ static void open_xds(struct fp_worker *w)
         .pool = w->pool,
         .reflection = c->xds.reflection,
     };
+    w->nacks = worker_nacks_new(w);
+    o.on_nack = worker_nacks_add;
+    o.on_nack_arg = w->nacks;
     w->status = o.status = fp_status_writer_new(w->child->page->status, w->child->seat);
     w->xds = fp_xds_engine_new(w->loop, &o);
     w->grpc = fp_grpc_server_new(c->xds.max_request_bytes);
@@ -215,6 +218,7 @@ void worker_teardown(struct fp_worker *w)
     fp_status_writer_free(&w->status);
     fp_api_free(&w->api);
     fp_store_free(&w->store);
+    worker_nacks_free(&w->nacks);
     fp_tls_context_unref(&w->api_tls);
     fp_tls_context_unref(&w->xds_tls);
     fp_pb_pool_free(&w->pool);

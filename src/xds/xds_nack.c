@@ -44,8 +44,12 @@ static void note(struct fp_xds_subscription *ts, const struct fp_xds_request *r)
     int64_t now = fp_clock_wall_ms();
     struct fp_xds_nack *old = ts->nack;
     bool repeat = old && old->open && now - old->said.last_wall_ms < REPEAT_MS;
+    bool again = old && old->said.nonce == ts->nonce; /* what was sent is not known any more */
     struct fp_buf names = {0};
-    suspect_names(ts, &names);
+    if (again)
+        fp_buf_append_str(&names, old->said.names);
+    else
+        suspect_names(ts, &names);
     size_t most = r->error_message.len < FP_STATUS_MESSAGE_BYTES ? r->error_message.len
                                                                  : FP_STATUS_MESSAGE_BYTES;
     struct fp_xds_nack *n = fp_mem_zalloc(sizeof *n + most + 1 + names.len);
@@ -64,7 +68,10 @@ static void note(struct fp_xds_subscription *ts, const struct fp_xds_request *r)
     if (names.len)
         memcpy(at + most + 1, names.data, names.len);
     fp_buf_fini(&names);
-    if (ts->sent) {
+    if (again) {
+        memcpy(n->said.version, old->said.version, sizeof n->said.version);
+        n->said.revision = old->said.revision;
+    } else if (ts->sent) {
         memcpy(n->said.version, ts->sent->version, sizeof n->said.version);
         n->said.revision = fp_snap_meta(ts->sent->view->snap)->revision;
     }

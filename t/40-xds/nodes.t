@@ -140,6 +140,46 @@ with tap.run():
         tap.is_([n["id"] for n in nodes(fp, token=pay)], ["n1", "n3", "n5", "n7"], "§4.5: a team's token sees its nodes")
         tap.is_(fp.get("/api/v1/nodes/n0", token=pay).status, 404, "and no other")
 
+    tap.diag("rejections in the database")
+    def nacks(query="", **more):
+        return fp.api("GET", f"/nacks{query}", **more)
+    old = wait_until(lambda: [n for n in nacks("?open=false") if n["resolvedAt"]], 10, "the rejection is resolved")
+    n = old[0]
+    tap.is_((len(old), n["nodeId"], n["type"], n["code"], n["message"], n["resources"], n["count"], n["instance"]),
+            (1, "bad", "CDS", 3, "c\u00e4nnot\nbe", ["a"], 1, fp.dir.name), "its row")
+    tap.is_((n["versionRejected"], n["versionAccepted"], n["team"]), (b.version_info, before.version_info, None), "versions")
+    tap.is_(nacks(), [], "open ones by default")
+    names = ["a", "b"]
+    e = streams[1][1]
+    fp.api("PUT", "/clusters/b", cluster("b", 21), want=200)
+    m = e.expect("cluster")
+    e.nack(m, "team's", version=streams[1][2].version_info)
+    bad.ack(bad.expect("cluster"))
+    open_ = wait_until(lambda: nacks(), 10, "an open rejection")
+    tap.is_((open_[0]["nodeId"], open_[0]["team"], open_[0]["resolvedAt"]), ("n1", "pay", None), "of a team's node")
+    e.nack(m, "team's again", version=streams[1][2].version_info)
+    open_ = wait_until(lambda: [n for n in nacks() if n["count"] == 2], 10, "a repeat")
+    tap.is_((len(nacks()), open_[0]["message"]), (1, "team's again"), "repeats within 60 s raise the count")
+    tap.is_([n["nodeId"] for n in nacks("?open=false&limit=1")], ["n1"], "newest first, limit")
+    tap.is_([len(nacks(f"?open=false&{q}")) for q in ("nodeId=bad", "nodeId=x", "type=CDS", "type=EDS", "since=2999-01-01T00:00:00Z",
+                                                     "since=2020-01-01T00:00:00Z")], [1, 0, 2, 0, 0, 2], "filters")
+    for query in ("open=x", "since=x", "type=x", "limit=x"):
+        tap.is_(fp.get(f"/api/v1/nacks?{query}").status, 400, f"{query}: 400")
+    if pay:
+        ops = token(fp, "team:ops:nodes:read")
+        tap.is_([n["nodeId"] for n in nacks("?open=false", token=pay)], ["n1"], "§4.5: a team's token sees its own")
+        tap.is_(nacks("?open=false", token=ops), [], "and another none")
+    pg.stop()
+    mem = wait_until(lambda: [n for n in nacks() if n["id"] is None], 20, "from memory")
+    tap.is_((len(mem), mem[0]["nodeId"], mem[0]["count"], mem[0]["resources"]), (1, "n1", 2, ["b"]),
+            "with the database away the open ones of this instance")
+    fp.api("GET", "/nodes")
+    pg.start()
+    wait_until(lambda: fp.request("PUT", "/api/v1/clusters/b", cluster("b", 22)).status == 200, 20, "the database is back")
+    e.ack(e.expect_until("cluster", lambda m: xds.unpack(m)["b"].connect_timeout.seconds == 22, ack=False))
+    wait_until(lambda: nacks() == [], 10, "resolved in the database")
+    tap.ok(True, "an ACK of a newer set resolves it")
+
     tap.diag("gone")
     streams[0][0].close()
     when(fp, lambda n: len(n) == 9 and n[0]["id"] != "n0", "a node that left is gone")

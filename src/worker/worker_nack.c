@@ -1,0 +1,210 @@
+/*
+ * Rejections on their way from streams to the database: gathered by node and type, one statement at
+ * a time.  Runs in workers.  Must never hold a stream up; with the database away entries wait, and
+ * beyond a bound the oldest are lost (the nodes' status still has them).
+ */
+#include "core/core_assert.h"
+#include "core/core_log.h"
+#include "core/core_map.h"
+#include "core/core_mem.h"
+#include "store/store_nack.h"
+#include "worker/worker_int.h"
+
+#define BATCH_N  200
+#define QUEUE_N  10000
+#define RETRY_MS 2000
+
+struct entry {
+    struct fp_list link;
+    struct fp_str key;         /* in by_key while it waits; node and type */
+    struct fp_store_nack nack; /* texts behind the struct */
+};
+
+struct worker_nacks {
+    struct fp_worker *worker;
+    struct fp_list waiting, sent; /* oldest first */
+    struct fp_map by_key;         /* of the waiting ones */
+    size_t n;                     /* waiting */
+    uint64_t lost;
+    struct fp_timer retry;
+    struct fp_task send;
+};
+
+static void forget(struct worker_nacks *q, struct entry *e)
+{
+    fp_map_remove(&q->by_key, e->key);
+    fp_list_remove(&e->link);
+    q->n--;
+}
+
+static struct fp_str keep(char **at, struct fp_str s)
+{
+    if (!s.data)
+        return s;
+    char *to = *at;
+    if (s.len)
+        memcpy(to, s.data, s.len);
+    *at += s.len;
+    return fp_str_n(to, s.len);
+}
+
+static struct entry *copy(const struct fp_store_nack *n)
+{
+    const struct fp_str all[] = {
+        n->node_id,          n->node_cluster, n->team,    n->version_rejected,
+        n->version_accepted, n->nonce,        n->message, n->names};
+    size_t bytes = n->node_id.len + 1 + n->type_url.len;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        bytes += all[i].len;
+    struct entry *e = fp_mem_zalloc(sizeof *e + bytes);
+    char *at = (char *)(e + 1), *key = at;
+    e->nack = *n;
+    keep(&at, n->node_id);
+    *at++ = 0;
+    keep(&at, n->type_url);
+    e->key = fp_str_n(key, (size_t)(at - key));
+    struct fp_str *const to[] = {&e->nack.node_id,
+                                 &e->nack.node_cluster,
+                                 &e->nack.team,
+                                 &e->nack.version_rejected,
+                                 &e->nack.version_accepted,
+                                 &e->nack.nonce,
+                                 &e->nack.message,
+                                 &e->nack.names};
+    for (size_t i = 0; i < sizeof to / sizeof *to; i++)
+        *to[i] = keep(&at, all[i]);
+    return e;
+}
+
+/* What is new comes on top of what waits for the same node and type. */
+static void merge(struct worker_nacks *q, struct entry *e)
+{
+    struct entry *old = fp_map_get(&q->by_key, e->key);
+    if (old) {
+        if (!e->nack.rejected) {
+            old->nack.resolved = true;
+            fp_mem_free(e);
+            return;
+        }
+        if (old->nack.rejected && !old->nack.resolved) {
+            e->nack.count += old->nack.count;
+            e->nack.first_wall_ms = old->nack.first_wall_ms;
+        }
+        forget(q, old);
+        fp_mem_free(old);
+    }
+    if (q->n == QUEUE_N) {
+        struct entry *oldest = FP_CONTAINER(q->waiting.next, struct entry, link);
+        if (!q->lost++)
+            fp_log_warn(FP_LOG_XDS, "rejections of nodes cannot be stored, the oldest are dropped");
+        forget(q, oldest);
+        fp_mem_free(oldest);
+    }
+    fp_list_push_back(&q->waiting, &e->link);
+    fp_map_set(&q->by_key, e->key, e);
+    q->n++;
+}
+
+static void stored(bool ok, void *arg)
+{
+    struct worker_nacks *q = arg;
+    struct fp_list *it;
+    while (!ok &&
+           (it = q->sent.prev) != &q->sent) { /* back in front, unless something newer waits */
+        struct entry *e = FP_CONTAINER(it, struct entry, link);
+        fp_list_remove(it);
+        if (fp_map_get(&q->by_key, e->key) || q->n >= QUEUE_N) {
+            fp_mem_free(e);
+            continue;
+        }
+        fp_list_push_front(&q->waiting, &e->link);
+        fp_map_set(&q->by_key, e->key, e);
+        q->n++;
+    }
+    while ((it = fp_list_pop_front(&q->sent)))
+        fp_mem_free(FP_CONTAINER(it, struct entry, link));
+    if (!ok)
+        fp_timer_start(q->worker->loop, &q->retry, RETRY_MS);
+    else if (q->n)
+        fp_task_defer(q->worker->loop, &q->send);
+}
+
+static void send_batch(struct worker_nacks *q)
+{
+    struct fp_store_nack items[BATCH_N];
+    size_t n = 0;
+    if (!fp_list_empty(&q->sent) || fp_timer_running(&q->retry))
+        return;
+    while (n < BATCH_N && q->n) {
+        struct entry *e = FP_CONTAINER(q->waiting.next, struct entry, link);
+        forget(q, e);
+        fp_list_push_back(&q->sent, &e->link);
+        items[n++] = e->nack;
+    }
+    if (n)
+        fp_store_nacks_put(q->worker->store, items, n, stored, q);
+}
+
+static void on_send(struct fp_task *t)
+{
+    send_batch(t->arg);
+}
+
+static void on_retry(struct fp_timer *t)
+{
+    send_batch(t->arg);
+}
+
+void worker_nacks_add(const struct fp_xds_verdict *v, void *arg)
+{
+    struct worker_nacks *q = arg;
+    char nonce[16];
+    snprintf(nonce, sizeof nonce, "%x", v->nack->nonce);
+    struct fp_store_nack n = {
+        .rejected = !v->resolved,
+        .resolved = v->resolved,
+        .instance = fp_str_of(q->worker->child->conf->process.instance_id),
+        .node_id = v->node_id,
+        .node_cluster = v->node_cluster,
+        .team = v->team,
+        .type_url = fp_str_of(fp_kinds[v->kind].type_url),
+        .version_rejected = fp_str_of(v->nack->version),
+        .version_accepted = *v->nack->accepted ? fp_str_of(v->nack->accepted) : FP_STR_NULL,
+        .nonce = fp_str_of(nonce),
+        .message = v->nack->message,
+        .names = v->nack->names,
+        .code = v->nack->code,
+        .count = 1,
+        .first_wall_ms = v->nack->last_wall_ms,
+        .last_wall_ms = v->nack->last_wall_ms,
+    };
+    merge(q, copy(&n));
+    fp_task_defer(q->worker->loop, &q->send);
+}
+
+struct worker_nacks *worker_nacks_new(struct fp_worker *w)
+{
+    struct worker_nacks *q = fp_mem_zalloc(sizeof *q);
+    q->worker = w;
+    fp_list_init(&q->waiting);
+    fp_list_init(&q->sent);
+    q->retry = (struct fp_timer){.cb = on_retry, .arg = q};
+    q->send = (struct fp_task){.cb = on_send, .arg = q};
+    return q;
+}
+
+/* After the store is freed: its last callbacks have come. */
+void worker_nacks_free(struct worker_nacks **qp)
+{
+    struct worker_nacks *q = *qp;
+    struct fp_list *it;
+    *qp = NULL;
+    if (!q)
+        return;
+    fp_task_cancel(&q->send);
+    fp_timer_stop(&q->retry);
+    while ((it = fp_list_pop_front(&q->waiting)) || (it = fp_list_pop_front(&q->sent)))
+        fp_mem_free(FP_CONTAINER(it, struct entry, link));
+    fp_map_fini(&q->by_key);
+    fp_mem_free(q);
+}
