@@ -42,5 +42,6 @@ void fp_api_publish(struct fp_api *api, struct fp_snap *s)
 {
     fp_snap_unref(&api->snap);
     api->snap = fp_snap_ref(s);
+    api->behind_since_ms = 0;
     api_wait_wake(api);
 }

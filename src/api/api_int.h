@@ -15,7 +15,9 @@ struct fp_api {
     struct fp_loop *loop;
     struct fp_api_options o;
     struct fp_http_handlers handlers;
-    struct fp_snap *snap;    /* the generation served; NULL before the first */
+    struct fp_snap *snap; /* the generation served; NULL before the first */
+    /* Since when a read has waited for our own commits; 0: none has since the last generation. */
+    uint64_t behind_since_ms;
     struct fp_list waiting;  /* calls that wait for a newer revision */
     struct fp_cidr *proxies; /* api.trusted_proxies */
     size_t proxies_n;

@@ -8,7 +8,7 @@
 
 #define FRESH_WAIT_MS 5000 /* contract §2.5: at most 5 s, then 503 */
 #define FRESH_TICK_MS 250
-#define AWAY_AFTER_MS 2000 /* the database lost for so long is away, not just reconnecting */
+#define STALLED_MS    3000 /* no generation for so long, one of ours is due; polling takes 2 s */
 #define WRITE_TICK_MS 2    /* other workers tell through the control page, which does not ring */
 #define SLOT_DEAD_MS  3000 /* a slot without a heartbeat is not waited for */
 
@@ -62,15 +62,20 @@ void api_wait_wake(struct fp_api *api)
 
 /* ---- reads ---- */
 
-/* Own writes (contract §2.5) as long as they can come: they were committed, but with the database
- * away before the watcher read them, the last good snapshot is the answer (contract §1). */
+/* Own writes (contract §2.5) as long as they can come: they were committed, but when the database
+ * went away or hangs before the watcher read them, the last good snapshot is the answer (§1). */
 static bool fresh(struct fp_api_call *c)
 {
-    uint64_t lost_ms = atomic_load(&c->api->o.page->database_lost_ms);
-    uint64_t revision = c->api->snap ? fp_snap_meta(c->api->snap)->revision : 0;
-    if (!c->api->snap || revision < c->wait_revision)
+    struct fp_api *api = c->api;
+    uint64_t revision = api->snap ? fp_snap_meta(api->snap)->revision : 0;
+    uint64_t now_ms = fp_loop_now_ms(api->loop);
+    if (!api->snap || revision < c->wait_revision)
         return false;
-    return revision >= c->wait_own || (lost_ms && fp_clock_mono_ms() >= lost_ms + AWAY_AFTER_MS);
+    if (revision >= c->wait_own)
+        return true;
+    if (!api->behind_since_ms)
+        api->behind_since_ms = now_ms;
+    return now_ms >= api->behind_since_ms + STALLED_MS;
 }
 
 static void too_old(struct fp_api_call *c)

@@ -25,10 +25,8 @@ struct fp_page_slot {                         /* one per worker slot, written by
 struct fp_page {
     _Atomic uint64_t
         committed_revision; /* highest revision this instance has committed: any worker raises it */
-    _Atomic uint64_t database_up; /* 0/1, watcher */
-    _Atomic uint64_t
-        database_lost_ms;       /* monotonic; since when it is not up, 0 while it is; watcher */
-    _Atomic uint64_t listen_up; /* 0/1, watcher */
+    _Atomic uint64_t database_up;        /* 0/1, watcher */
+    _Atomic uint64_t listen_up;          /* 0/1, watcher */
     _Atomic uint64_t database_revision;  /* last seen by the watcher */
     _Atomic uint64_t published_revision; /* watcher, after handing the memfd to the master */
     _Atomic uint64_t source_cache;       /* 1 while what is served came from the state directory */

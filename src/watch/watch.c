@@ -223,10 +223,6 @@ static void on_behind(uint64_t revision, void *arg)
 static void on_state(bool up, bool listen, void *arg)
 {
     struct fp_watch *w = arg;
-    if (up)
-        atomic_store(&w->o.page->database_lost_ms, 0);
-    else if (!atomic_load(&w->o.page->database_lost_ms))
-        atomic_store(&w->o.page->database_lost_ms, fp_clock_mono_ms());
     atomic_store(&w->o.page->database_up, up);
     atomic_store(&w->o.page->listen_up, listen);
 }

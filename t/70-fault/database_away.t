@@ -9,7 +9,7 @@ from fp_harness import Flowplane, Postgres, wait_until
 from fp_load import Follower, Readers, Writers, cluster, snapshot_of
 from fp_tap import diag, is_, like, ok, run
 
-OUTAGE = 10  # seconds at least; the work done in it is counted besides
+OUTAGE = float(os.environ.get("FP_OUTAGE", "10"))  # seconds at least; the work done in it is counted besides
 
 
 def api_while_away(fp):
@@ -104,8 +104,8 @@ with run():
             wait_until(lambda: writers.statuses(stopped)[503] > 0, 10, "writes meet the outage")
             streams_while_away(fp, base)
             api_while_away(fp)
-            wait_until(lambda: time.monotonic() > stopped + OUTAGE and writers.statuses(stopped)[503] >= 100, 60,
-                       "ten seconds and a hundred refused writes")
+            wait_until(lambda: time.monotonic() > stopped + OUTAGE and writers.statuses(stopped)[503] >= 100, OUTAGE + 50,
+                       "the outage, and a hundred refused writes")
             streams_while_away(fp, base)
             is_(fp.get("/readyz", token=None).status, 200, "ready all the time")
             started = time.monotonic()
@@ -122,7 +122,7 @@ with run():
     is_({(a.retry, a.error) for a in refused}, {("2", "service_unavailable")}, "each 503 has its Retry-After and error")
     is_(set(writers.statuses()) - {201, 409, 503}, set(), "no other status was seen by the writers")
     is_(set(readers.statuses()), {200}, f"{len(readers.answers)} reads of the snapshot were all 200 (not even 503 once)")
-    ok(readers.slowest() < 3, f"none took long ({readers.slowest() * 1000:.0f} ms)")
+    ok(readers.slowest() < 4, f"none took long ({readers.slowest() * 1000:.0f} ms)")
     ok(min(follower.sets) >= 1, "E-8: no stream was ever given an empty set")
     is_([n for a, n in zip(follower.sets, follower.sets[1:]) if n < a], [], "nor a smaller one")
     outage = [e for e in fp.log_events() if e["level"] in ("WARN", "ERROR") and e["target"] == "flowplane::store"]
