@@ -142,6 +142,9 @@ uint64_t api_query_clamped(struct fp_api_call *c, const char *parameter, int64_t
 
 /* api_write.c: answers every outcome that is not a success; false: it is one */
 bool api_write_refused(struct fp_api_call *c, const struct fp_store_result *res);
+/* If-Match into *version, -1 = none; a bad one becomes a problem. */
+void api_write_if_match(struct fp_api_call *c, int64_t *version);
+struct fp_store_actor api_write_actor(struct fp_api_call *c);
 /* Replaces version `version` of the row of that name by c->resource: 200. */
 void api_write_over(struct fp_api_call *c, int64_t version);
 /* api_alias.c: the name of a create on a singular path is taken */
@@ -150,6 +153,20 @@ void api_alias_taken(struct fp_api_call *c);
 void api_dry_create(struct fp_api_call *c, const struct fp_store_write *w);
 void api_dry_replace(struct fp_api_call *c, const struct fp_store_write *w);
 void api_dry_delete(struct fp_api_call *c, int64_t if_version);
+
+/* api_token_body.c: the body of a create or a change of a token, checked */
+struct api_token_body {
+    json_t *fields; /* as fp_token_write takes them */
+    bool admin_all; /* the body grants admin:all */
+    struct {
+        const char *code, *pointer, *message;
+    } warnings[2];
+    size_t warnings_n;
+};
+/* false: answered */
+bool api_token_body_read(struct fp_api_call *c, bool create, struct api_token_body *out);
+/* api_read.c: does If-None-Match name this entity tag? */
+bool api_read_none_match(struct fp_api_call *c, struct fp_str etag);
 
 /* handlers */
 void api_health(struct fp_api_call *c);
@@ -163,3 +180,11 @@ void api_delete(struct fp_api_call *c);
 void api_nodes(struct fp_api_call *c);
 void api_node(struct fp_api_call *c);
 void api_nacks(struct fp_api_call *c);
+/* api_token.c */
+void api_token_create(struct fp_api_call *c);
+void api_token_list(struct fp_api_call *c);
+void api_token_self(struct fp_api_call *c);
+void api_token_get(struct fp_api_call *c);
+void api_token_patch(struct fp_api_call *c);
+void api_token_revoke(struct fp_api_call *c);
+void api_token_rotate(struct fp_api_call *c);

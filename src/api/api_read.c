@@ -73,7 +73,7 @@ static void revision_header(struct fp_api_call *c)
 }
 
 /* If-None-Match: a list of entity tags, weak or strong, or *. */
-static bool none_match(struct fp_api_call *c, struct fp_str etag)
+bool api_read_none_match(struct fp_api_call *c, struct fp_str etag)
 {
     struct fp_str rest = fp_http_header(c->r, "if-none-match");
     while (rest.data) {
@@ -90,7 +90,7 @@ static void answer(struct fp_api_call *c, struct fp_str etag, struct fp_str body
 {
     api_header_add(&c->headers, "etag", etag);
     revision_header(c);
-    if (none_match(c, etag))
+    if (api_read_none_match(c, etag))
         api_respond(c, 304, &c->headers, FP_STR_NULL);
     else
         api_respond(c, 200, &c->headers, body);

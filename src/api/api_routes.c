@@ -24,6 +24,13 @@ static const struct fp_api_route routes[] = {
     {"POST", "/api/v1/route", "routes", "write", api_create, FP_KIND_ROUTE, API_BODY | API_ALIAS},
     {"POST", "/api/v1/listener", "listeners", "write", api_create, FP_KIND_LISTENER,
      API_BODY | API_ALIAS},
+    {"POST", "/api/v1/tokens", "tokens", "write", api_token_create, FP_KIND_TOKEN, API_BODY},
+    {"GET", "/api/v1/tokens", "tokens", "read", api_token_list, FP_KIND_TOKEN, 0},
+    {"GET", "/api/v1/tokens/self", NULL, NULL, api_token_self, FP_KIND_TOKEN, 0},
+    {"GET", "/api/v1/tokens/{id}", "tokens", "read", api_token_get, FP_KIND_TOKEN, 0},
+    {"PATCH", "/api/v1/tokens/{id}", "tokens", "write", api_token_patch, FP_KIND_TOKEN, API_BODY},
+    {"DELETE", "/api/v1/tokens/{id}", "tokens", "write", api_token_revoke, FP_KIND_TOKEN, 0},
+    {"POST", "/api/v1/tokens/{id}/rotate", "tokens", "write", api_token_rotate, FP_KIND_TOKEN, 0},
     RESOURCE("clusters", FP_KIND_CLUSTER),
     RESOURCE("routes", FP_KIND_ROUTE),
     RESOURCE("listeners", FP_KIND_LISTENER),
@@ -34,7 +41,7 @@ static const struct fp_api_route routes[] = {
 };
 #define ROUTES_N (sizeof(routes) / sizeof(routes[0]))
 
-/* Segment by segment; a {name} takes one non-empty segment, still encoded. */
+/* Segment by segment; a {name} or {id} takes one non-empty segment, still encoded. */
 static bool fits(const char *pattern, struct fp_str path, struct fp_str *name)
 {
     struct fp_str p = fp_str_of(pattern), rest_p, rest_path;
@@ -42,7 +49,7 @@ static bool fits(const char *pattern, struct fp_str path, struct fp_str *name)
     while (p.data && path.data) {
         struct fp_str want = fp_str_split(p, '/', &rest_p);
         struct fp_str have = fp_str_split(path, '/', &rest_path);
-        if (fp_str_eq(want, FP_STR("{name}")) && have.len)
+        if (fp_str_starts(want, FP_STR("{")) && have.len)
             *name = have;
         else if (!fp_str_eq(want, have))
             return false;

@@ -30,7 +30,7 @@ static struct fp_str segment(struct fp_arena *a, struct fp_str s)
 }
 
 /* If-Match: "7", W/"7", 7 and * are accepted; -1 = none. */
-static void if_match(struct fp_api_call *c, int64_t *version)
+void api_write_if_match(struct fp_api_call *c, int64_t *version)
 {
     struct fp_str v = fp_str_trim(fp_http_header(c->r, "if-match"));
     *version = -1;
@@ -59,7 +59,7 @@ static void own_teams(struct fp_api_call *c, struct fp_store_actor *a)
     a->teams = list;
 }
 
-static struct fp_store_actor actor(struct fp_api_call *c)
+struct fp_store_actor api_write_actor(struct fp_api_call *c)
 {
     char ip[FP_ADDR_TEXT_BYTES];
     struct fp_store_actor a = {
@@ -241,7 +241,7 @@ static bool team_ok(struct fp_api_call *c)
 static bool read_request(struct fp_api_call *c, int64_t *if_version)
 {
     api_options_read(c);
-    if_match(c, if_version);
+    api_write_if_match(c, if_version);
     if (!c->problems->n)
         return true;
     api_fail_problems(c);
@@ -287,7 +287,7 @@ static struct fp_store_write store_write(struct fp_api_call *c)
         .external_clusters = o->external_clusters,
         .external_clusters_n = o->external_clusters_n,
         .if_version = -1,
-        .actor = actor(c),
+        .actor = api_write_actor(c),
     };
     memcpy(w.content_hash, m->content_hash, sizeof(w.content_hash));
     return w;
@@ -369,7 +369,7 @@ void api_delete(struct fp_api_call *c)
     int64_t if_version;
     if (!read_request(c, &if_version))
         return;
-    struct fp_store_actor a = actor(c);
+    struct fp_store_actor a = api_write_actor(c);
     if (c->options.dry_run)
         api_dry_delete(c, if_version);
     else

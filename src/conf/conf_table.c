@@ -135,7 +135,7 @@ BOOL("xds.reflection", 'W', xds.reflection, "true", "Serve gRPC server reflectio
 LIST("validation.external_clusters", 'L', validation.external_clusters, "xds_cluster", "Clusters that exist in the Envoys' bootstrap and may be referred to."),
 BOOL("validation.allow_privileged_ports", 'L', validation.allow_privileged_ports, "false", "Allow listeners on ports below 1024."),
 
-DUR("auth.default_lifetime", 'L', auth.default_lifetime_ms, "0", 0, 3650 * D_MS, "Lifetime of tokens made without an expiry; 0 is for ever.", LATER),
+DUR("auth.default_lifetime", 'L', auth.default_lifetime_ms, "0", 0, 3650 * D_MS, "Lifetime of tokens made without an expiry; 0 is for ever."),
 INT("auth.failure_limit", 'L', auth.failure_limit, "100", 0, 1000000, "Failed authentications of an address per minute; 0 is no limit."),
 
 CHOICE("bootstrap.print", 'R', bootstrap.print, "auto", "false|true|auto", "Print the bootstrap token, or write it to bootstrap.token_file; auto prints in the foreground without a service manager."),

@@ -97,6 +97,7 @@ struct store_request {
     struct store_params params;
     store_answer_cb done; /* always called, at the latest when the store is freed */
     void *owner;          /* fp_store_forget */
+    bool forgotten;       /* the owner is gone: it must not be told */
     void *arg;
     int tries;
     uint64_t due_ms; /* waiting only: fails then */
@@ -107,6 +108,10 @@ void store_pool_submit(struct fp_store *s, struct store_request *r);
 /* All requests of an owner, also running ones. */
 void store_pool_each(struct fp_store *s, void *owner, void (*fn)(struct store_request *r));
 uint64_t store_pool_statement_timeout_ms(const struct fp_store *s);
+
+/* $1 and $2 of every write: flowplane_begin's arguments (store_resource.c). */
+void store_param_actor(struct store_request *r, const struct fp_store_actor *actor);
+void store_param_lock_timeout(struct fp_store *s, struct store_request *r);
 
 /* The statements of a kind (store_statement.c); NULL where the store has none. */
 struct store_statements {

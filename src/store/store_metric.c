@@ -4,9 +4,9 @@
 #include "store/store_int.h"
 
 /* the first word of a statement's name in the log */
-const char *const fp_store_operations[] = {"create",    "replace",   "delete",    "load",
-                                           "store",     "listen",    "heartbeat", "poll",
-                                           "bootstrap", "migration", NULL};
+const char *const fp_store_operations[] = {
+    "create", "replace",   "delete",    "load", "store", "listen", "heartbeat",
+    "poll",   "bootstrap", "migration", "get",  "list",  "use",    NULL};
 const char *const fp_store_tables[] = {"clusters", "routes",    "listeners", "endpoints",
                                        "secrets",  "resources", "tokens",    NULL};
 

@@ -15,7 +15,8 @@
 enum { C_OUTCOME, C_NAMES, C_ID, C_VERSION, C_CREATED, C_UPDATED, C_REVISION, C_N };
 
 struct call {
-    fp_store_cb cb; /* NULL: forgotten */
+    const struct store_request *r;
+    fp_store_cb cb;
     void *arg;
     enum fp_kind kind;
 };
@@ -40,7 +41,7 @@ static void json_member(struct fp_buf *b, const char *key, struct fp_str s)
 }
 
 /* The writer, as the triggers read it (sql/0002_triggers.sql). */
-static void param_actor(struct store_request *r, const struct fp_store_actor *actor)
+void store_param_actor(struct store_request *r, const struct fp_store_actor *actor)
 {
     struct fp_buf b = {0}, teams = {0};
     fp_buf_append_byte(&b, '{');
@@ -60,6 +61,14 @@ static void param_actor(struct store_request *r, const struct fp_store_actor *ac
     store_param_json(&r->params, r->arena, fp_buf_str(&b));
     fp_buf_fini(&b);
     fp_buf_fini(&teams);
+}
+
+/* The server gives up before our timer does. */
+void store_param_lock_timeout(struct fp_store *s, struct store_request *r)
+{
+    store_param_i64(
+        &r->params, r->arena,
+        (int64_t)(store_pool_statement_timeout_ms(s) * STORE_LOCK_TIMEOUT_PERCENT / 100));
 }
 
 static bool external(const struct fp_store_write *w, struct fp_str name)
@@ -152,7 +161,7 @@ static void answered(const struct store_answer *a, void *arg)
             fp_clock_rfc3339(updated, store_cell_wall_ms(a->result, 0, C_UPDATED), false));
         names(a, list, &res);
     }
-    if (call->cb)
+    if (!call->r->forgotten)
         call->cb(&res, call->arg);
 }
 
@@ -163,14 +172,13 @@ static struct store_request *request(struct fp_store *s, const char *name, const
     FP_ASSERT(sql); /* the caller's route table has no such kind */
     struct store_request *r = store_request_new(name, sql);
     struct call *call = FP_ARENA_NEW(r->arena, struct call);
-    uint64_t timeout_ms = store_pool_statement_timeout_ms(s);
-    *call = (struct call){.cb = cb, .arg = arg, .kind = kind};
+    *call = (struct call){.r = r, .cb = cb, .arg = arg, .kind = kind};
     r->table = fp_kinds[kind].table;
     r->done = answered;
     r->arg = call;
     r->owner = arg;
-    param_actor(r, actor);
-    store_param_i64(&r->params, r->arena, (int64_t)(timeout_ms * STORE_LOCK_TIMEOUT_PERCENT / 100));
+    store_param_actor(r, actor);
+    store_param_lock_timeout(s, r);
     return r;
 }
 
@@ -245,7 +253,7 @@ void fp_store_delete(struct fp_store *s, enum fp_kind kind, struct fp_str name, 
 
 static void forget(struct store_request *r)
 {
-    ((struct call *)r->arg)->cb = NULL;
+    r->forgotten = true;
 }
 
 void fp_store_forget(struct fp_store *s, void *arg)

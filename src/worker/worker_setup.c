@@ -134,6 +134,7 @@ static void open_api(struct fp_worker *w)
         .write_rate_address = c->api.write_rate_address,
         .write_burst = c->api.write_burst,
         .failure_limit = c->auth.failure_limit,
+        .token_lifetime_ms = c->auth.default_lifetime_ms,
     };
     w->api = fp_api_new(w->loop, &o);
     struct fp_http_limits limits = {
