@@ -27,7 +27,8 @@ struct fp_watch {
     uint64_t last_load_ms, window_ms; /* debounce */
     unsigned news_n;                  /* changes told since the last load began */
     struct fp_timer debounce, cache_use, cache_save;
-    int segment_fd; /* the newest one published, kept for the cache; -1 = none */
+    bool cache_failed; /* told; not again before it has worked */
+    int segment_fd;    /* the newest one published, kept for the cache; -1 = none */
 };
 
 static void publish(struct fp_watch *w, int fd, const struct fp_snap_meta *meta, bool from_cache)
@@ -90,10 +91,12 @@ static void save_cache(struct fp_timer *t)
     if (w->segment_fd < 0)
         return;
     int err = watch_cache_save(w->o.state_dir, w->segment_fd);
-    if (err == FP_OK)
-        return;
-    fp_log_warn(FP_LOG_SNAPSHOT, "no snapshot cache: %s: %s", w->o.state_dir, fp_err_text(err));
-    w->o.state_dir = NULL;
+    if (err < 0 &&
+        !w->cache_failed) /* a full disk may have room again: the next generation tries */
+        fp_log_warn(FP_LOG_SNAPSHOT, "no snapshot cache: %s: %s", w->o.state_dir, fp_err_text(err));
+    else if (err == FP_OK && w->cache_failed)
+        fp_log_info(FP_LOG_SNAPSHOT, "the snapshot cache is written again");
+    w->cache_failed = err < 0;
 }
 
 static void use_cache(struct fp_timer *t)

@@ -140,6 +140,33 @@ def exit_with_cache(pg, token):
     fp.stop()
 
 
+def unwritable(pg, token):
+    """The state directory cannot be written for a while: told once, served on; later the cache is written again."""
+    if not pg.process:
+        pg.start()
+    fp = Flowplane(pg, {"database.startup": "exit"}, name="unwritable")
+    fp.token = token
+    wait_until((fp.state_dir / "snapshot").exists, 5, "the first cache")
+    fp.state_dir.chmod(0o500)
+    start = len(fp.log())
+    fp.api("POST", "/clusters", cluster("one"))
+    fp.wait_log("no snapshot cache: .*: Permission denied", start=start)
+    for n in (2, 3):
+        fp.api("PUT", "/clusters/one", cluster("one", n))
+        end = time.monotonic() + 1.2  # a cache is written a second after its generation
+        wait_until(lambda: time.monotonic() > end, 5)
+    is_(fp.log()[start:].count("no snapshot cache"), 1, "a state directory that cannot be written: one warning")
+    is_(fp.get("/api/v1/clusters/one").status, 200, "served on")
+    fp.state_dir.chmod(0o700)
+    fp.api("PUT", "/clusters/one", cluster("one", 4))
+    fp.wait_log("cache is written again", start=start)
+    fp.stop()
+    pg.stop()
+    fp.start("ready")
+    is_(fp.api("GET", "/clusters/one")["config"]["endpoints"][0]["port"], 4, "the newest state is in the cache again")
+    fp.stop()
+
+
 def slow_database(pg):
     """A database that accepts connections and says nothing: the same as none, and start-up does not hang on it."""
     import socket
@@ -162,4 +189,5 @@ with run():
     broken_cache(pg, fp)
     exits(pg)
     exit_with_cache(pg, fp.token)
+    unwritable(pg, fp.token)
     slow_database(pg)
