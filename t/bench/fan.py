@@ -45,6 +45,9 @@ def fill(fp):
              "httpFilters": [{"filter": {"type": "router"}}]}]} for n in range(ROUTES // LISTENERS)]
         fp.api("POST", "/listeners", {"name": f"listener-{i}", "address": "127.0.0.1", "port": 15000 + i,
                                       "filterChains": chains})
+    # served by each worker before anybody is measured
+    for _ in range(20):
+        util.wait_until(lambda: len(fp.api("GET", "/listeners")) == LISTENERS)
 
 
 def measure(fan, port, streams, pid, bump):
@@ -59,12 +62,16 @@ def measure(fan, port, streams, pid, bump):
 
 
 def tell(who, streams, d):
-    """CPU of the server, wall, memory; the tool's own names."""
-    bench.figure(f"{who}, {streams} streams: first configuration, wall", d["initial"]["wall_s"], "s")
-    bench.figure(f"{who}, {streams} streams: first configuration, server CPU", d["initial"]["server_cpu_s"], "s")
-    bench.figure(f"{who}, {streams} streams: {UPDATES} changes, server CPU", d["updates"]["server_cpu_s"], "s")
-    if "all_streams_ms" in d["updates"]:
-        bench.figure(f"{who}, {streams} streams: change at all streams, p50", d["updates"]["all_streams_ms"]["p50"], "ms")
+    """The tool's own names; memory is what synced streams add to the idle server."""
+    start, changes, memory = d["initial"], d["updates"], {m["at"]: m for m in d["memory"]}
+    name = f"{who}, {streams} streams: "
+    bench.figure(name + "first configuration, wall", start["wall_ms"], "ms")
+    bench.figure(name + "first configuration, server CPU", start["server_cpu_s"], "s")
+    bench.figure(name + "a change at all of them, p50", changes["all_streams_ms"]["p50"], "ms")
+    bench.figure(name + f"{UPDATES} changes, server CPU", changes["server_cpu_s"], "s")
+    bench.figure(name + "PSS a stream", (memory["updated"]["pss_kb"] - memory["idle"]["pss_kb"]) / streams, "KiB", 20)
+    if d["violations"] or d["errors"]:
+        print(f"{name}violations {d['violations']}, errors {d['errors']}")
 
 
 with bench.run("Fan-out (SotW)"):

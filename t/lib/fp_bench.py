@@ -7,7 +7,7 @@ import fp_tap as tap
 
 
 def figure(name, value, unit, aim=None, note=""):
-    text = f"{value:.3g}" if isinstance(value, float) else str(value)
+    text = (f"{value:,.0f}" if value >= 100 else f"{value:.3g}") if isinstance(value, float) else str(value)
     ratio = f"  (aim {aim:g}, ratio {value / aim:.2f})" if aim else ""
     print(f"{name:<52} {text:>9} {unit}{ratio}{'  ' + note if note else ''}", flush=True)
 
