@@ -210,6 +210,7 @@ class Backend:
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # else head and body are 40 ms apart
 
             def do_GET(self):
                 length = int(self.headers.get("Content-Length") or 0)

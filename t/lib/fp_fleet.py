@@ -1,4 +1,5 @@
 """A fleet as the guide has it: one upstream, cluster, route, listener and a real Envoy that follows."""
+import socket
 import time
 import threading
 
@@ -32,37 +33,90 @@ def lay(fp, port, backend, name="shop"):
 class Load:
     """Requests through Envoy at a rate, until the end of the with; counts by status and body."""
 
+    THREADS = 4  # a slow answer does not slow the others
+
     def __init__(self, envoy, port, per_second=200):
-        self.envoy, self.port, self.pause = envoy, port, 1 / per_second
-        self.seen, self.done = {}, threading.Event()
+        self.envoy, self.port, self.pause = envoy, port, self.THREADS / per_second
+        self.seen, self.lock, self.done = {}, threading.Lock(), threading.Event()
 
     def __enter__(self):
-        self.thread = threading.Thread(target=self._run)
-        self.thread.start()
+        self.began = time.monotonic()
+        self.threads = [threading.Thread(target=self._run, args=(self.pause * i / self.THREADS,)) for i in range(self.THREADS)]
+        for t in self.threads:
+            t.start()
         return self
 
     def __exit__(self, *_):
         self.done.set()
-        self.thread.join()
+        for t in self.threads:
+            t.join()
+        self.took = time.monotonic() - self.began
 
     def total(self):
-        return sum(self.seen.values())
+        with self.lock:
+            return sum(self.seen.values())
+
+    def rate(self):
+        """Requests a second, after the end of the with."""
+        return self.total() / self.took
 
     def failed(self):
-        return {k: n for k, n in self.seen.items() if k[0] != 200}
+        with self.lock:
+            return {k: n for k, n in self.seen.items() if k[0] != 200}
 
     def more(self, n=20):
         """Waits for n further requests."""
         passed = self.total() + n
         util.wait_until(lambda: self.total() >= passed, 20, f"{n} further requests")
 
-    def _run(self):
-        due = time.monotonic()
-        while not self.done.is_set():
+    def _run(self, offset):
+        due = time.monotonic() + offset
+        while not self.done.wait(max(0, due - time.monotonic())):
             try:
                 status, body = self.envoy.get(self.port)
             except Exception as e:  # refused, reset: a failure like a 503
                 status, body = 0, type(e).__name__
-            self.seen[status, body] = self.seen.get((status, body), 0) + 1
-            due += self.pause
-            self.done.wait(max(0, due - time.monotonic()))
+            with self.lock:
+                self.seen[status, body] = self.seen.get((status, body), 0) + 1
+            due = max(due + self.pause, time.monotonic() - 1)  # a second is caught up with, not more
+
+
+class Relay:
+    """A port that passes TCP on to another: an Envoy behind it can be moved to another Flowplane."""
+
+    def __init__(self, target):
+        self.target, self.open = target, []
+        self.server = socket.create_server(("127.0.0.1", 0))
+        self.port = self.server.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def move(self, target):
+        """Cuts what is connected; what comes then goes to the new target."""
+        self.target = target
+        for s in self.open:
+            try:
+                s.shutdown(socket.SHUT_RDWR)
+            except OSError:  # closed by itself
+                pass
+        self.open = []
+
+    def _accept(self):
+        while True:
+            here, _ = self.server.accept()
+            try:
+                there = socket.create_connection(("127.0.0.1", self.target))
+            except OSError:
+                here.close()
+                continue
+            self.open += [here, there]
+            for a, b in ((here, there), (there, here)):
+                threading.Thread(target=self._pump, args=(a, b), daemon=True).start()
+
+    @staticmethod
+    def _pump(a, b):
+        try:
+            while data := a.recv(65536):
+                b.sendall(data)
+            b.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
