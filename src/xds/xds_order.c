@@ -163,7 +163,8 @@ static bool gated(struct flush *f, const struct fp_xds_type *type, struct fp_xds
 {
     const struct fp_xds_stream *st = f->st;
     const struct fp_xds_subscription *cds = &st->types[FP_KIND_CLUSTER];
-    if (!type->gated || st->overdue || !cds->names)
+    /* with no answer under way no ACK will come: a NACK tells nothing of the others in it (N-6) */
+    if (!type->gated || st->overdue || !cds->names || !cds->in_flight)
         return false;
     struct fp_xds_change *c = fp_xds_state_change(to, from);
     if (!c->changed_n)

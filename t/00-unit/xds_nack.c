@@ -100,6 +100,22 @@ static void first_answer(void)
     world_close(&w);
 }
 
+static void no_ack_to_wait_for(void)
+{
+    struct world *w = world_open(NULL);
+    publish(w, "C/a=1 R/r1=1>C/a R/r2=1");
+    struct fp_grpc_call *c = started(w);
+    publish(w, "C/a=1 C/b=bad R/r1=1>C/a R/r2=1");
+    got(c);
+    nack(c, 'C');
+    publish(w, "C/a=1 C/b=bad C/new=1 R/r1=2>C/new R/r2=1");
+    is_str(got(c), "CDS[a b new]", "O-7: a route to a new cluster waits for the verdict");
+    nack(c, 'C');
+    is_str(got(c), "RDS[r1]", "N-6: and not for an ACK that cannot come, b is still rejected");
+    hang_up(&c);
+    world_close(&w);
+}
+
 static void odd_ones(void)
 {
     struct world *w = world_open(NULL);
@@ -136,6 +152,7 @@ int main(void)
     whole_sets();
     named_sets();
     first_answer();
+    no_ack_to_wait_for();
     odd_ones();
     return done_testing();
 }

@@ -1,0 +1,117 @@
+#!/usr/bin/env python3
+"""What a real Envoy rejects: one NACK and no loop (N-3, N-4), the good beside it is applied (N-6, N-9), the fix arrives (N-10)."""
+import time
+
+import fp_fleet as fleet
+from fp_harness import Backend, Envoy, Flowplane, Postgres, SLOW, free_port, wait_until
+from fp_tap import is_, like, ok, run
+
+NOT_OURS = "192.0.2.1"  # an address no host has (RFC 5737)
+STATS = {"CDS": "cluster_manager.cds", "LDS": "listener_manager.lds", "RDS": "http.ingress_http.rds.shop"}
+
+
+def rejected(type_):
+    return envoy.stat(STATS[type_] + ".update_rejected")
+
+
+def lines(type_):
+    return sum(f"{type_} rejected by node {envoy.node_id}" in e.get("fields", {}).get("message", "") for e in fp.log_events())
+
+
+def node_type(type_):
+    return next(n for n in fp.api("GET", "/nodes") if n["id"] == envoy.node_id)["types"][type_]
+
+
+def fence(n=[10]):
+    """Something that every stream gets behind all that was done before: an endpoint set that moves."""
+    n[0] += 1
+    fp.api("PUT", "/clusters/fence", fleet.cluster("fence", n[0]))
+    wait_until(lambda: f"fence::127.0.0.1:{n[0]}::" in envoy.admin("/clusters"), 10, "the fence")
+
+
+def quiet(type_, what):
+    """N-3: things move on this stream, and what was rejected does not come again."""
+    before = rejected(type_), envoy.stat(STATS[type_] + ".update_attempt")
+    for _ in range(5):
+        fence()
+    is_((rejected(type_), envoy.stat(STATS[type_] + ".update_attempt")), before, f"N-3: {what} is not sent again")
+
+
+def listeners():
+    """Updates of one turn: a rejected listener, and a good one that comes and goes with it."""
+    fp.api("POST", "/listeners", {**fleet.listener("bad", extra, "shop"), "address": NOT_OURS}, want=201)
+    envoy.wait_stat(STATS["LDS"] + ".update_rejected", lambda n: n == 1)
+    quiet("LDS", "a listener on an address of another host")
+    is_((rejected("LDS"), lines("LDS")), (1, 1), "N-4: one NACK, logged once")
+    nack = node_type("LDS")["nack"]
+    is_(nack["names"], ["bad"], "N-8: REST names the suspect")
+    like(nack["message"], f"cannot bind '{NOT_OURS}:{extra}'", "N-8: and Envoy's words")
+    is_(envoy.get(port), (200, "one"), "the listener it has goes on")
+
+    changed = fleet.listener("shop", port, "shop")
+    changed["filterChains"][0]["filters"][0]["serverName"] = "edge"
+    fp.api("PUT", "/listeners/shop", changed)
+    envoy.wait_for(lambda d: "edge" in str(d["listeners"]["shop"]))
+    ok(True, "N-9: a change of another listener arrives, the rejected one beside it")
+    fp.api("PUT", "/listeners/bad", fleet.listener("bad", extra, "shop"))
+    is_(envoy.wait_get(extra), (200, "one"), "N-10: the fix reaches the same stream")
+    wait_until(lambda: node_type("LDS")["nack"] is None, 5, "the rejection is resolved")
+    fp.api("DELETE", "/listeners/bad")
+    envoy.wait_for(lambda d: set(d["listeners"]) == {"shop"})
+
+
+def clusters():
+    fp.api("POST", "/clusters", ODD, want=201)
+    envoy.wait_stat(STATS["CDS"] + ".update_rejected", lambda n: n == 1)
+    quiet("CDS", "a raw cluster")
+    is_(lines("CDS"), 1, "logged once")
+    fp.api("POST", "/clusters", fleet.cluster("new", two.port), want=201)
+    fp.api("PUT", "/routes/shop", fleet.route("shop", "new"))
+    wait_until(lambda: envoy.get(port) == (200, "two"), 3, "a new cluster and a route to it")
+    ok(True, "N-6: a new cluster beside a rejected one is used, and the route to it waits for no ACK that cannot come")
+    fp.api("PUT", "/routes/shop", fleet.route("shop", "shop"))
+    wait_until(lambda: envoy.get(port) == (200, "one"), 3, "the route goes back")
+
+
+def restarted():
+    """N-12: the first answers of a stream hold what was never accepted."""
+    envoy.restart()
+    began = time.monotonic()
+    envoy.wait_get(port)
+    fp.api("PUT", "/routes/shop", fleet.route("shop", "new"))
+    wait_until(lambda: envoy.get(port) == (200, "two"), 10, "the route moves")
+    took = time.monotonic() - began
+    ok(took < 3 * SLOW, f"N-12: a started Envoy gets the good clusters and its routes at once ({took:.2f} s)")
+    fp.api("PUT", "/routes/shop", fleet.route("shop", "shop"))
+    fp.api("DELETE", "/clusters/new")
+    fp.api("DELETE", "/clusters/odd")
+    envoy.wait_for(lambda d: set(d["clusters"]) == {"shop", "fence"})
+    is_(envoy.stat("cluster.xds_cluster.upstream_rq_total"), 1, "N-10: all on one stream")
+
+
+def routes():
+    twice = {"name": "shop", "envoy": {"name": "shop", "virtualHosts": [{"name": n, "domains": ["*"]} for n in "ab"]}}
+    fp.api("PUT", "/routes/shop", twice)
+    envoy.wait_stat(STATS["RDS"] + ".update_rejected", lambda n: n == 1)
+    quiet("RDS", "a route configuration with two wildcards")
+    is_(envoy.get(port), (200, "one"), "the routes it has go on")
+    fp.api("PUT", "/routes/shop", fleet.route("shop", "shop", prefixRewrite="/fixed"))
+    envoy.wait_for(lambda d: "/fixed" in str(d["routes"]["shop"]))
+    is_((rejected("RDS"), lines("RDS")), (1, 1), "N-10: the fix arrives; one NACK, logged once")
+
+
+ODD = {"name": "odd", "envoy": {"name": "odd", "type": "STATIC", "connectTimeout": "1s", "lbPolicy": "CLUSTER_PROVIDED",
+                                "loadAssignment": {"clusterName": "odd"}}}
+
+with run():
+    pg = Postgres()
+    fp = Flowplane(pg, conf={"bootstrap.default_gateway": False})
+    one, two, port, extra = Backend("one"), Backend("two"), free_port(), free_port()
+    fleet.lay(fp, port, one)
+    fp.api("POST", "/clusters", fleet.cluster("fence", 1), want=201)
+    envoy = Envoy(fp.xds_port)
+    envoy.wait_get(port)
+    listeners()
+    clusters()
+    restarted()
+    routes()
