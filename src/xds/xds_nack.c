@@ -3,6 +3,7 @@
  * last ACKed (N-5 holds for the named types too), and the rejected contents must never be sent to
  * it again until they change (N-3).
  */
+#include "xds/xds_isolate_int.h"
 #include "xds/xds_status_int.h"
 #include "core/core_clock.h"
 #include "core/core_log.h"
@@ -100,6 +101,8 @@ void fp_xds_stream_rejected(struct fp_xds_stream *st, enum fp_kind kind,
         fp_log_write(FP_LOG_WARN, FP_LOG_XDS, fields, sizeof fields / sizeof *fields,
                      "%s rejected by node %.*s: %.*s", fp_kinds[kind].xds, FP_STR_ARG(st->node->id),
                      FP_STR_ARG(ts->nack->said.message));
+    if (!st->engine->options.nack_hold)
+        fp_xds_isolation_begin(st, kind);
     st->engine->counters.nacks++;
     ts->in_flight = false;
     ts->rejected = true;
@@ -114,8 +117,8 @@ void fp_xds_stream_rejected(struct fp_xds_stream *st, enum fp_kind kind,
 void fp_xds_stream_resolved(struct fp_xds_stream *st, enum fp_kind kind)
 {
     struct fp_xds_nack *n = st->types[kind].nack;
-    if (!n || !n->open)
-        return;
+    if (!n || !n->open || st->types[kind].isolation)
+        return; /* suspects that are kept apart stay rejected */
     n->open = false;
     fp_xds_status_nack(st, kind);
 }

@@ -8,6 +8,7 @@
 #include "core/core_assert.h"
 #include "core/core_log.h"
 #include "core/core_mem.h"
+#include "xds/xds_isolate_int.h"
 #include "xds/xds_status_int.h"
 #include "xds/xds_wire_int.h"
 
@@ -89,12 +90,12 @@ static struct fp_xds_state *get_held(struct flush *f, const struct fp_xds_type *
                                      struct fp_xds_state *plain, const struct fp_snap_entry *keep,
                                      uint32_t n)
 {
-    if (ts->sent->view == plain->view && ts->sent->names == plain->names && ts->sent->held_n == n)
+    if (ts->sent->base == plain && ts->sent->kept_n == n)
         return fp_xds_state_ref(ts->sent); /* as it is already */
     const struct fp_xds_subscription *a = &f->st->types[type->held_by[0]],
                                      *b = &f->st->types[type->held_by[1]];
     const uint64_t context[4] = {id_of(a->sent), id_of(a->acked), id_of(b->sent), id_of(b->acked)};
-    return fp_xds_state_get_held(plain->view, plain->names, ts->sent, keep, n, context);
+    return fp_xds_state_get_held(plain, ts->sent, keep, n, context);
 }
 
 static struct fp_xds_state *with_held(struct flush *f, const struct fp_xds_type *type,
@@ -123,7 +124,7 @@ static struct fp_xds_state *with_held(struct flush *f, const struct fp_xds_type 
 static struct fp_xds_state *target(struct flush *f, const struct fp_xds_type *type,
                                    struct fp_xds_subscription *ts)
 {
-    struct fp_xds_state *to = fp_xds_state_get(view_of(f->st), type->kind, ts->names);
+    struct fp_xds_state *to = fp_xds_isolation_state(ts, type->kind, view_of(f->st));
     if (type->held_by[0] != NONE && ts->sent && ts->sent != to && !f->st->overdue)
         return with_held(f, type, ts, to);
     return to;
@@ -198,8 +199,10 @@ static void arrive_silently(struct flush *f, const struct fp_xds_type *type,
 {
     f->moved |= ts->sent != to;
     arrive(f->st, type, ts, to);
-    if (!ts->in_flight)
+    if (!ts->in_flight) {
         fp_xds_state_set(&ts->acked, to);
+        fp_xds_isolation_passed(ts);
+    }
 }
 
 /* S-16: a reconnecting client that holds the whole set already. */

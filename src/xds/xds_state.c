@@ -8,18 +8,27 @@
 #include "codec/codec_hash.h"
 #include "core/core_assert.h"
 #include "core/core_mem.h"
+#include "xds/xds_isolate_int.h"
 #include "xds/xds_response_int.h"
 
 #define CACHE_MAX 16 /* changes or responses kept per state; the oldest goes */
 
 static uint64_t last_id;
 
-/* The set hash of the view, plus the entries that it has no more: contents decide alone (S-17). */
+/* The set hash of the view, changed by what stands over it: contents decide alone (S-17). */
 static void set_version(struct fp_xds_state *s)
 {
     uint64_t term[4];
+    struct fp_snap_entry e;
     memcpy(s->sum, fp_xds_view_set_hash(s->view, s->kind), sizeof s->sum);
     for (uint32_t i = 0; i < s->held_n; i++) {
+        if (fp_xds_view_find(s->view, s->kind, s->held[i].entry.name, &e)) {
+            fp_snap_set_term(&e, term);
+            for (int j = 0; j < 4; j++)
+                s->sum[j] -= term[j];
+        }
+        if (s->held[i].absent)
+            continue;
         fp_snap_set_term(&s->held[i].entry, term);
         for (int j = 0; j < 4; j++)
             s->sum[j] += term[j];
@@ -51,7 +60,7 @@ static struct fp_xds_state *make(struct fp_xds_view *v, enum fp_kind kind,
 struct fp_xds_state *fp_xds_state_get(struct fp_xds_view *v, enum fp_kind kind,
                                       struct fp_xds_names *names)
 {
-    const uint64_t key[FP_XDS_STATE_KEY_N] = {(uint64_t)kind, names->id};
+    const uint64_t key[FP_XDS_STATE_KEY_N] = {(uint64_t)kind << 8, names->id};
     struct fp_xds_state *s = fp_map_get(&v->states, key_of(key));
     if (s)
         return fp_xds_state_ref(s);
@@ -81,27 +90,88 @@ static int by_entry_name(const void *a, const void *b)
                       ((const struct fp_xds_held *)b)->entry.name);
 }
 
-struct fp_xds_state *fp_xds_state_get_held(struct fp_xds_view *v, struct fp_xds_names *names,
+static void hold(struct fp_xds_state *s, const struct fp_snap_entry *e, struct fp_xds_view *v,
+                 bool absent)
+{
+    s->held[s->held_n++] =
+        (struct fp_xds_held){.entry = *e, .view = fp_xds_view_ref(v), .absent = absent};
+}
+
+static void seal(struct fp_xds_state *s)
+{
+    if (s->held_n)
+        qsort(s->held, s->held_n, sizeof *s->held, by_entry_name);
+    set_version(s);
+}
+
+static struct fp_xds_view *view_of_entry(const struct fp_xds_state *s, struct fp_str name)
+{
+    const struct fp_xds_held *h = find_held(s, name);
+    return h ? h->view : s->view;
+}
+
+/* The first word of a key says what kind of state it is. */
+enum { KEY_PLAIN, KEY_HELD, KEY_OVER, KEY_RESTRICTED };
+static uint64_t key_kind(enum fp_kind kind, int what)
+{
+    return (uint64_t)kind << 8 | (uint64_t)what;
+}
+
+struct fp_xds_state *fp_xds_state_get_held(struct fp_xds_state *base,
                                            const struct fp_xds_state *from,
                                            const struct fp_snap_entry *keep, uint32_t keep_n,
                                            const uint64_t context[4])
 {
     const uint64_t key[FP_XDS_STATE_KEY_N] = {
-        (uint64_t)from->kind, names->id, from->id, context[0], context[1], context[2], context[3],
+        key_kind(base->kind, KEY_HELD),
+        base->names->id,
+        from->id,
+        base->id,
+        context[0],
+        context[1],
+        context[2],
+        context[3],
+    };
+    struct fp_xds_state *s = fp_map_get(&base->view->states, key_of(key));
+    if (s)
+        return fp_xds_state_ref(s);
+    s = make(base->view, base->kind, base->names, key);
+    s->base = fp_xds_state_ref(base);
+    s->held = fp_mem_calloc((size_t)base->held_n + keep_n + 1, sizeof *s->held);
+    for (uint32_t i = 0; i < base->held_n; i++)
+        hold(s, &base->held[i].entry, base->held[i].view, base->held[i].absent);
+    for (uint32_t i = 0; i < keep_n; i++) {
+        if (find_held(base, keep[i].name))
+            continue;
+        hold(s, &keep[i], view_of_entry(from, keep[i].name), false);
+        s->kept_n++;
+    }
+    seal(s);
+    return s;
+}
+
+struct fp_xds_state *fp_xds_state_get_over(struct fp_xds_view *v, enum fp_kind kind,
+                                           struct fp_xds_names *names,
+                                           const struct fp_xds_state *acked,
+                                           const struct fp_str *over, uint32_t over_n,
+                                           const uint64_t sum[4])
+{
+    const uint64_t key[FP_XDS_STATE_KEY_N] = {
+        key_kind(kind, KEY_OVER), names->id, acked ? acked->id : 0, sum[0], sum[1], sum[2], sum[3],
     };
     struct fp_xds_state *s = fp_map_get(&v->states, key_of(key));
     if (s)
         return fp_xds_state_ref(s);
-    s = make(v, from->kind, names, key);
-    s->held = fp_mem_calloc(keep_n ? keep_n : 1, sizeof *s->held);
-    s->held_n = s->kept_n = keep_n;
-    for (uint32_t i = 0; i < keep_n; i++) {
-        const struct fp_xds_held *old = find_held(from, keep[i].name);
-        s->held[i].entry = keep[i];
-        s->held[i].view = fp_xds_view_ref(old ? old->view : from->view);
+    s = make(v, kind, names, key);
+    s->held = fp_mem_calloc((size_t)over_n + 1, sizeof *s->held);
+    for (uint32_t i = 0; i < over_n; i++) {
+        struct fp_snap_entry e;
+        if (acked && fp_xds_state_find(acked, over[i], &e))
+            hold(s, &e, view_of_entry(acked, over[i]), false);
+        else if (fp_xds_view_find(v, kind, over[i], &e))
+            hold(s, &e, v, true);
     }
-    qsort(s->held, keep_n, sizeof *s->held, by_entry_name);
-    set_version(s);
+    seal(s);
     return s;
 }
 
@@ -109,14 +179,19 @@ struct fp_xds_state *fp_xds_state_restrict(struct fp_xds_state *s, struct fp_xds
 {
     if (!s->held_n)
         return fp_xds_state_get(s->view, s->kind, names);
-    struct fp_snap_entry *keep = fp_mem_calloc(s->held_n, sizeof *keep);
-    uint32_t n = 0;
+    const uint64_t key[FP_XDS_STATE_KEY_N] = {key_kind(s->kind, KEY_RESTRICTED), names->id, s->id};
+    struct fp_xds_state *r = fp_map_get(&s->view->states, key_of(key));
+    if (r)
+        return fp_xds_state_ref(r);
+    r = make(s->view, s->kind, names, key);
+    r->held = fp_mem_calloc((size_t)s->held_n + 1, sizeof *r->held);
+    r->kept_n = s->kept_n; /* about: it only says that something is kept */
     for (uint32_t i = 0; i < s->held_n; i++)
         if (fp_xds_names_has(names, s->held[i].entry.name))
-            keep[n++] = s->held[i].entry;
-    static const uint64_t none[4];
-    struct fp_xds_state *r = fp_xds_state_get_held(s->view, names, s, keep, n, none);
-    fp_mem_free(keep);
+            hold(r, &s->held[i].entry, s->held[i].view, s->held[i].absent);
+    if (!r->held_n)
+        r->kept_n = 0;
+    seal(r);
     return r;
 }
 
@@ -145,6 +220,8 @@ void fp_xds_state_unref(struct fp_xds_state **sp)
     for (uint32_t i = 0; i < s->held_n; i++)
         fp_xds_view_unref(&s->held[i].view);
     fp_mem_free(s->held);
+    fp_xds_state_unref(&s->base);
+    fp_xds_suspects_unref(&s->suspects);
     for (int k = 0; s->named && k < FP_KIND_N; k++)
         fp_map_fini(&s->named[k]);
     fp_mem_free(s->named);
@@ -157,30 +234,46 @@ bool fp_xds_state_find(const struct fp_xds_state *s, struct fp_str name, struct 
 {
     if (!fp_xds_names_has(s->names, name))
         return false;
-    if (fp_xds_view_find(s->view, s->kind, name, out))
+    const struct fp_xds_held *h = s->held_n ? find_held(s, name) : NULL;
+    if (!h)
+        return fp_xds_view_find(s->view, s->kind, name, out);
+    *out = h->entry;
+    return !h->absent;
+}
+
+/* The next entry that the view has, as it is in the state. */
+static bool next_of_view(const struct fp_xds_state *s, uint64_t *pos, uint64_t n,
+                         struct fp_snap_entry *out)
+{
+    while (*pos < n) {
+        uint32_t i = (uint32_t)(*pos)++;
+        if (s->names->wildcard)
+            fp_xds_view_at(s->view, s->kind, i, out);
+        else if (!fp_xds_view_find(s->view, s->kind, s->names->at[i], out))
+            continue;
+        const struct fp_xds_held *h = s->held_n ? find_held(s, out->name) : NULL;
+        if (h && h->absent)
+            continue;
+        if (h)
+            *out = h->entry;
         return true;
-    const struct fp_xds_held *h = find_held(s, name);
-    if (h)
-        *out = h->entry;
-    return h != NULL;
+    }
+    return false;
 }
 
 bool fp_xds_state_next(const struct fp_xds_state *s, uint64_t *pos, struct fp_snap_entry *out)
 {
     uint64_t n = s->names->wildcard ? fp_xds_view_count(s->view, s->kind) : s->names->n;
-    while (*pos < n) {
-        uint32_t i = (uint32_t)(*pos)++;
-        if (s->names->wildcard) {
-            fp_xds_view_at(s->view, s->kind, i, out);
-            return true;
-        }
-        if (fp_xds_view_find(s->view, s->kind, s->names->at[i], out))
-            return true;
+    if (next_of_view(s, pos, n, out))
+        return true;
+    while (*pos - n < s->held_n) {
+        const struct fp_xds_held *h = &s->held[(*pos)++ - n];
+        if (h->absent || fp_xds_view_find(s->view, s->kind, h->entry.name, out))
+            continue; /* it was among the view's */
+        *out = h->entry;
+        return true;
     }
-    if (*pos - n >= s->held_n)
-        return false;
-    *out = s->held[(*pos)++ - n].entry;
-    return true;
+    return false;
 }
 
 const struct fp_snap *fp_xds_state_snap(const struct fp_xds_state *s, const struct fp_snap_entry *e)
@@ -222,7 +315,19 @@ static void compare(const struct fp_xds_state *to, const struct fp_xds_state *fr
         collect(removed, &a);
 }
 
-/* Same names: only what differs between the views, and what was held, can differ. */
+/* The name is not among the differences of the views. */
+static bool views_agree(const struct fp_xds_state *a, const struct fp_xds_state *b,
+                        struct fp_str name)
+{
+    struct fp_snap_entry x, y;
+    if (a->view == b->view)
+        return true;
+    bool in_a = fp_xds_view_find(a->view, a->kind, name, &x);
+    bool in_b = fp_xds_view_find(b->view, b->kind, name, &y);
+    return in_a == in_b && (!in_a || same_bytes(&x, &y));
+}
+
+/* Same names: only what differs between the views, and what stands over them, can differ. */
 static void compare_views(struct fp_xds_state *to, const struct fp_xds_state *from,
                           struct collect *changed, struct collect *removed)
 {
@@ -239,8 +344,13 @@ static void compare_views(struct fp_xds_state *to, const struct fp_xds_state *fr
         }
     }
     for (uint32_t i = 0; i < from->held_n; i++)
-        if (!fp_xds_view_find(to->view, to->kind, from->held[i].entry.name, &e))
+        if (views_agree(to, from, from->held[i].entry.name))
             compare(to, from, from->held[i].entry.name, changed, removed);
+    for (uint32_t i = 0; i < to->held_n; i++) {
+        struct fp_str name = to->held[i].entry.name;
+        if (!find_held(from, name) && views_agree(to, from, name))
+            compare(to, from, name, changed, removed);
+    }
 }
 
 static void compare_all(struct fp_xds_state *to, const struct fp_xds_state *from,

@@ -9,27 +9,32 @@
 
 #define FP_XDS_VERSION_BYTES 33 /* 32 hex digits of the set hash, NUL */
 
-struct fp_xds_held { /* an entry that the state's view has no more */
+struct fp_xds_held { /* an entry that the state's view has no more, or has otherwise */
     struct fp_snap_entry entry;
     struct fp_xds_view *view; /* keeps its bytes mapped */
+    bool absent;              /* the view has it, the client shall not (only the name counts) */
 };
 
-#define FP_XDS_STATE_KEY_N 7
-struct fp_xds_state { /* immutable but for its caches */
+#define FP_XDS_STATE_KEY_N 8
+struct fp_xds_suspects; /* xds_isolate_int.h */
+struct fp_xds_state {   /* immutable but for its caches */
     unsigned refs;
     enum fp_kind kind;
     uint64_t id;                      /* never used again in this process */
     uint64_t key[FP_XDS_STATE_KEY_N]; /* in view->states */
     struct fp_xds_view *view;
     struct fp_xds_names *names;
-    uint32_t kept_n; /* of the held ones: removals held back (O-10) */
+    struct fp_xds_state *base; /* the same without kept removals; NULL: has none */
+    uint32_t kept_n;           /* of the held ones: removals held back (O-10) */
     uint32_t held_n;
-    struct fp_xds_held *held; /* sorted by name */
+    struct fp_xds_held *held; /* sorted by name; they stand over what the view says */
     uint64_t sum[4];          /* set hash of all the view has, and of what is held */
     char version[FP_XDS_VERSION_BYTES];
-    struct fp_list changes;   /* struct fp_xds_change, from other states to this one */
-    struct fp_list responses; /* struct fp_xds_response, see xds_response_int.h */
-    struct fp_map *named;     /* by kind: what its entries refer to; NULL until asked */
+    struct fp_list changes;           /* struct fp_xds_change, from other states to this one */
+    struct fp_list responses;         /* struct fp_xds_response, see xds_response_int.h */
+    struct fp_xds_suspects *suspects; /* of a rejection of it, suspects_from: last ACKed state */
+    uint64_t suspects_from;
+    struct fp_map *named; /* by kind: what its entries refer to; NULL until asked */
 };
 
 /* Entries whose bytes differ.  `removed` points into the older state: use it while you hold that.
@@ -48,13 +53,22 @@ struct fp_xds_change {
 struct fp_xds_state *fp_xds_state_get(struct fp_xds_view *v, enum fp_kind kind,
                                       struct fp_xds_names *names);
 /*
- * The same with the entries keep[] of `from` still in it.  context: what decided that they are
- * kept, as ids; equal contexts must mean equal keep[].
+ * `base` with the entries keep[] of `from` still in it.  context: what decided that they are kept,
+ * as ids; equal contexts must mean equal keep[].
  */
-struct fp_xds_state *fp_xds_state_get_held(struct fp_xds_view *v, struct fp_xds_names *names,
+struct fp_xds_state *fp_xds_state_get_held(struct fp_xds_state *base,
                                            const struct fp_xds_state *from,
                                            const struct fp_snap_entry *keep, uint32_t keep_n,
                                            const uint64_t context[4]);
+/*
+ * The state of a view in which the named entries, all of them the view's, are as the client ACKed
+ * them, or absent when it did not (P7).  sum tells sets of names and bytes apart.
+ */
+struct fp_xds_state *fp_xds_state_get_over(struct fp_xds_view *v, enum fp_kind kind,
+                                           struct fp_xds_names *names,
+                                           const struct fp_xds_state *acked /* may be NULL */,
+                                           const struct fp_str *over, uint32_t over_n,
+                                           const uint64_t sum[4]);
 /* The state cut down to the names that are in `names` too. */
 struct fp_xds_state *fp_xds_state_restrict(struct fp_xds_state *s, struct fp_xds_names *names);
 struct fp_xds_state *fp_xds_state_ref(struct fp_xds_state *s);

@@ -4,6 +4,7 @@
  * so that the newest of several requests is the one answered, S-20) and never look at a node twice
  * (I-3).
  */
+#include "xds/xds_isolate_int.h"
 #include "xds/xds_status_int.h"
 #include <stdio.h>
 #include "core/core_assert.h"
@@ -160,6 +161,7 @@ static void acknowledged(struct fp_xds_stream *st, enum fp_kind kind)
     ts->rejected = false;
     fp_xds_state_set(&ts->acked, ts->sent);
     st->engine->counters.acks++;
+    fp_xds_isolation_passed(ts);
     fp_xds_stream_resolved(st, kind);
 }
 
@@ -277,6 +279,7 @@ static void on_close(struct fp_grpc_call *call, void *user)
         fp_xds_state_unref(&ts->acked);
         fp_xds_state_unref(&ts->parent);
         fp_xds_names_unref(&ts->names);
+        fp_xds_isolation_end(ts);
         fp_mem_free(ts->nack);
         fp_mem_free(ts->initial_version);
     }

@@ -33,16 +33,17 @@ struct fp_xds_subscription {     /* a type on a stream */
     struct fp_xds_state *acked;  /* what it said it holds */
     struct fp_xds_state *parent; /* parent's `sent` as of our last answer (O-1, O-4) */
     struct fp_xds_nack *nack;    /* NULL: never */
-    char *initial_version;       /* of the first request, until it is answered (S-16) */
-    uint64_t content[4];         /* of the last answer */
-    uint64_t acked_revision;     /* for the status: see xds_status.c */
-    uint64_t pending_since_ms;   /* for the status; 0: not pending */
-    uint32_t nonce;              /* of the last answer; 0: none yet */
-    bool named;                  /* some name was given once: no legacy wildcard any more (W-3) */
-    bool asked;                  /* the last request wants an answer (S-1, S-8) */
-    bool in_flight;              /* the last answer is not ACKed or NACKed */
-    bool rejected;               /* the last verdict was a NACK */
-    bool behind;                 /* something is held back, or was refused (N-3) */
+    struct fp_xds_isolation *isolation; /* while suspects of a rejection are kept apart (P7) */
+    char *initial_version;              /* of the first request, until it is answered (S-16) */
+    uint64_t content[4];                /* of the last answer */
+    uint64_t acked_revision;            /* for the status: see xds_status.c */
+    uint64_t pending_since_ms;          /* for the status; 0: not pending */
+    uint32_t nonce;                     /* of the last answer; 0: none yet */
+    bool named;     /* some name was given once: no legacy wildcard any more (W-3) */
+    bool asked;     /* the last request wants an answer (S-1, S-8) */
+    bool in_flight; /* the last answer is not ACKed or NACKed */
+    bool rejected;  /* the last verdict was a NACK */
+    bool behind;    /* something is held back, or was refused (N-3) */
 };
 
 struct fp_xds_stream {

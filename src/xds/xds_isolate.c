@@ -1,0 +1,272 @@
+/*
+ * Suspects of a rejection (contract P7), in workers.  Those whose bytes were new in it stay at the
+ * bytes that were ACKed before; each is tried once, alone, a second after the last verdict; who
+ * passes stays, the others wait until any of them changes.  Must never send rejected contents again
+ * (N-3): a suspect that was alone in the rejected answer has had its trial.
+ */
+#include "xds/xds_isolate_int.h"
+#include <stdlib.h>
+#include "core/core_assert.h"
+#include "core/core_mem.h"
+
+#define TRIAL_MS 1000
+#define NOBODY   UINT32_MAX
+
+enum verdict { UNTRIED, TRYING, GOOD, BAD };
+
+struct fp_xds_isolation {
+    struct fp_xds_stream *stream;
+    struct fp_xds_subscription *ts;
+    struct fp_xds_suspects *suspects;
+    struct fp_timer timer;
+    uint64_t view_id;              /* the suspects' bytes are those of this view */
+    uint64_t sum[4];               /* terms of those that are kept apart */
+    struct fp_xds_state *baseline; /* ACKed before the rejection; NULL: nothing was */
+    uint32_t trying;               /* or NOBODY */
+    uint32_t apart_n, untried_n;
+    uint8_t verdicts[];
+};
+
+/* ---- suspects ---- */
+
+void fp_xds_suspects_unref(struct fp_xds_suspects **sp)
+{
+    struct fp_xds_suspects *s = *sp;
+    *sp = NULL;
+    if (s && --s->refs == 0)
+        fp_mem_free(s);
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return fp_str_cmp(((const struct fp_xds_suspect *)a)->name,
+                      ((const struct fp_xds_suspect *)b)->name);
+}
+
+/* Takes the names over into the new block. */
+static struct fp_xds_suspects *make(const struct fp_xds_suspect *from, uint32_t n)
+{
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < n; i++)
+        bytes += from[i].name.len;
+    struct fp_xds_suspects *s = fp_mem_zalloc(sizeof *s + n * sizeof *s->at + bytes);
+    s->refs = 1;
+    s->n = n;
+    s->at = (struct fp_xds_suspect *)(s + 1);
+    memcpy(s->at, from, n * sizeof *s->at);
+    qsort(s->at, n, sizeof *s->at, by_name);
+    char *p = (char *)(s->at + n);
+    for (uint32_t i = 0; i < n; i++) {
+        memcpy(p, s->at[i].name.data, s->at[i].name.len);
+        s->at[i].name.data = p;
+        p += s->at[i].name.len;
+    }
+    return s;
+}
+
+static struct fp_xds_suspect *list(const struct fp_xds_change *c, uint32_t more)
+{
+    struct fp_xds_suspect *l = fp_mem_calloc((size_t)c->changed_n + more, sizeof *l);
+    for (uint32_t i = 0; i < c->changed_n; i++) {
+        l[i].name = c->changed[i].name;
+        memcpy(l[i].hash, c->changed[i].hash, sizeof l[i].hash);
+        fp_snap_set_term(&c->changed[i], l[i].term);
+    }
+    return l;
+}
+
+/* Those of a first rejection: the same for all streams that came from the same state. */
+static struct fp_xds_suspects *shared(struct fp_xds_state *rejected,
+                                      const struct fp_xds_state *acked,
+                                      const struct fp_xds_change *c)
+{
+    uint64_t from = acked ? acked->id : 0;
+    if (!rejected->suspects || rejected->suspects_from != from) {
+        struct fp_xds_suspect *l = list(c, 0);
+        fp_xds_suspects_unref(&rejected->suspects);
+        rejected->suspects = make(l, c->changed_n);
+        rejected->suspects_from = from;
+        fp_mem_free(l);
+    }
+    rejected->suspects->refs++;
+    return rejected->suspects;
+}
+
+static uint32_t index_of(const struct fp_xds_suspects *s, struct fp_str name)
+{
+    const struct fp_xds_suspect key = {.name = name};
+    const struct fp_xds_suspect *found =
+        s->n ? bsearch(&key, s->at, s->n, sizeof key, by_name) : NULL;
+    return found ? (uint32_t)(found - s->at) : NOBODY;
+}
+
+/* ---- verdicts ---- */
+
+static bool is_apart(uint8_t verdict)
+{
+    return verdict == UNTRIED || verdict == BAD;
+}
+
+static void judge(struct fp_xds_isolation *iso, uint32_t i, enum verdict v)
+{
+    bool was = is_apart(iso->verdicts[i]), now = is_apart(v);
+    iso->untried_n -= iso->verdicts[i] == UNTRIED;
+    iso->untried_n += v == UNTRIED;
+    iso->verdicts[i] = (uint8_t)v;
+    iso->apart_n += now;
+    iso->apart_n -= was;
+    for (int j = 0; j < 4 && was != now; j++)
+        if (now)
+            iso->sum[j] += iso->suspects->at[i].term[j];
+        else
+            iso->sum[j] -= iso->suspects->at[i].term[j];
+}
+
+static void schedule(struct fp_xds_isolation *iso)
+{
+    if (iso->untried_n && iso->trying == NOBODY && !fp_timer_running(&iso->timer))
+        fp_timer_start(iso->stream->engine->loop, &iso->timer, TRIAL_MS);
+}
+
+static void on_trial(struct fp_timer *t)
+{
+    struct fp_xds_isolation *iso = t->arg;
+    if (iso->ts->in_flight || iso->stream->ended) { /* alone: nothing else under way */
+        schedule(iso);
+        return;
+    }
+    for (uint32_t i = 0; i < iso->suspects->n; i++)
+        if (iso->verdicts[i] == UNTRIED) {
+            judge(iso, i, TRYING);
+            iso->trying = i;
+            fp_xds_engine_wake(iso->stream->engine, iso->stream);
+            return;
+        }
+}
+
+static struct fp_xds_isolation *isolate(struct fp_xds_stream *st, struct fp_xds_subscription *ts,
+                                        struct fp_xds_suspects *suspects)
+{
+    struct fp_xds_isolation *iso = fp_mem_zalloc(sizeof *iso + suspects->n);
+    iso->stream = st;
+    iso->ts = ts;
+    iso->suspects = suspects;
+    fp_xds_state_set(&iso->baseline, ts->acked);
+    iso->trying = NOBODY;
+    iso->timer = (struct fp_timer){.cb = on_trial, .arg = iso};
+    iso->view_id = ts->sent->view->id;
+    for (uint32_t i = 0; i < suspects->n; i++) {
+        iso->verdicts[i] = GOOD; /* judged from nothing */
+        judge(iso, i, UNTRIED);
+    }
+    return iso;
+}
+
+/* What is kept apart already, and what came new into a set that was rejected again. */
+static struct fp_xds_isolation *widen(struct fp_xds_stream *st, struct fp_xds_subscription *ts,
+                                      const struct fp_xds_change *c)
+{
+    const struct fp_xds_isolation *old = ts->isolation;
+    struct fp_xds_suspect *l = list(c, old->suspects->n);
+    uint32_t n = c->changed_n;
+    for (uint32_t i = 0; i < old->suspects->n; i++)
+        if (is_apart(old->verdicts[i]))
+            l[n++] = old->suspects->at[i];
+    struct fp_xds_isolation *iso = isolate(st, ts, make(l, n));
+    for (uint32_t i = 0; i < old->suspects->n; i++)
+        if (old->verdicts[i] == BAD)
+            judge(iso, index_of(iso->suspects, old->suspects->at[i].name), BAD);
+    fp_mem_free(l);
+    return iso;
+}
+
+void fp_xds_isolation_begin(struct fp_xds_stream *st, enum fp_kind kind)
+{
+    struct fp_xds_subscription *ts = &st->types[kind];
+    if (!ts->in_flight || !ts->sent)
+        return; /* said again, or too late: what was rejected is not known any more */
+    const struct fp_xds_change *c = fp_xds_state_change(ts->sent, ts->acked);
+    if (!c->changed_n)
+        return; /* a removal was refused: waits for the next change (N-3) */
+    struct fp_xds_isolation *iso = ts->isolation;
+    bool alone = c->changed_n == 1;
+    if (!iso) {
+        iso = isolate(st, ts, shared(ts->sent, ts->acked, c));
+    } else if (!alone || iso->trying == NOBODY ||
+               index_of(iso->suspects, c->changed[0].name) != iso->trying) {
+        iso = widen(st, ts, c);
+        fp_xds_isolation_end(ts);
+    }
+    ts->isolation = iso;
+    iso->trying = NOBODY;
+    if (alone)
+        judge(iso, index_of(iso->suspects, c->changed[0].name), BAD);
+    schedule(iso);
+}
+
+void fp_xds_isolation_passed(struct fp_xds_subscription *ts)
+{
+    struct fp_xds_isolation *iso = ts->isolation;
+    if (!iso)
+        return;
+    if (iso->trying != NOBODY) {
+        judge(iso, iso->trying, GOOD);
+        iso->trying = NOBODY;
+    }
+    if (!iso->apart_n)
+        fp_xds_isolation_end(ts);
+    else
+        schedule(iso);
+}
+
+void fp_xds_isolation_end(struct fp_xds_subscription *ts)
+{
+    struct fp_xds_isolation *iso = ts->isolation;
+    ts->isolation = NULL;
+    if (!iso)
+        return;
+    fp_timer_stop(&iso->timer);
+    fp_xds_state_unref(&iso->baseline);
+    fp_xds_suspects_unref(&iso->suspects);
+    fp_mem_free(iso);
+}
+
+/* ---- states ---- */
+
+static bool bytes_changed(const struct fp_xds_isolation *iso, enum fp_kind kind,
+                          const struct fp_xds_view *view)
+{
+    for (uint32_t i = 0; i < iso->suspects->n; i++) {
+        const struct fp_xds_suspect *s = &iso->suspects->at[i];
+        struct fp_snap_entry e;
+        if (iso->verdicts[i] != GOOD && (!fp_xds_view_find(view, kind, s->name, &e) ||
+                                         memcmp(e.hash, s->hash, sizeof s->hash) != 0))
+            return true;
+    }
+    return false;
+}
+
+struct fp_xds_state *fp_xds_isolation_state(struct fp_xds_subscription *ts, enum fp_kind kind,
+                                            struct fp_xds_view *view)
+{
+    struct fp_xds_isolation *iso = ts->isolation;
+    if (iso && iso->view_id != view->id) {
+        if (bytes_changed(iso, kind, view)) {
+            fp_xds_isolation_end(ts); /* all come back into the set */
+            iso = NULL;
+        } else {
+            iso->view_id = view->id;
+        }
+    }
+    if (!iso || !iso->apart_n)
+        return fp_xds_state_get(view, kind, ts->names);
+    struct fp_str *over = fp_mem_calloc(iso->apart_n, sizeof *over);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < iso->suspects->n; i++)
+        if (is_apart(iso->verdicts[i]))
+            over[n++] = iso->suspects->at[i].name;
+    struct fp_xds_state *s =
+        fp_xds_state_get_over(view, kind, ts->names, iso->baseline, over, n, iso->sum);
+    fp_mem_free(over);
+    return s;
+}

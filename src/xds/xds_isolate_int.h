@@ -1,0 +1,30 @@
+/*
+ * Isolation (contract P7): after a rejection its suspects are kept apart and tried one by one,
+ * while everything else of the type flows.
+ */
+#pragma once
+#include "xds/xds_stream_int.h"
+
+struct fp_xds_suspect {
+    struct fp_str name;
+    uint8_t hash[FP_SNAP_HASH_BYTES]; /* of the rejected bytes */
+    uint64_t term[4];
+};
+struct fp_xds_suspects { /* immutable; shared by the streams that rejected the same */
+    unsigned refs;
+    uint32_t n;
+    struct fp_xds_suspect *at; /* behind the struct, then the names; in order of names */
+};
+void fp_xds_suspects_unref(struct fp_xds_suspects **s);
+
+/* A rejection of ts->sent, which is not taken back yet. */
+void fp_xds_isolation_begin(struct fp_xds_stream *st, enum fp_kind kind);
+/* The client holds what was sent last; no-op without an isolation. */
+void fp_xds_isolation_passed(struct fp_xds_subscription *ts);
+void fp_xds_isolation_end(struct fp_xds_subscription *ts);
+/*
+ * The state of the view without the suspects that have not passed: a new reference.  Ends the
+ * isolation when one of them has other bytes there, or is gone.
+ */
+struct fp_xds_state *fp_xds_isolation_state(struct fp_xds_subscription *ts, enum fp_kind kind,
+                                            struct fp_xds_view *view);

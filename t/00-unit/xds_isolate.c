@@ -1,0 +1,343 @@
+/* Isolation of suspects (contract P7, N-3, N-9 to N-12), with virtual time. */
+#include "xds_fake.h"
+
+static void wait_s(struct world *w, unsigned ms)
+{
+    fp_loop_fake_advance(w->loop, ms);
+}
+
+static struct fp_grpc_call *holder(struct world *w)
+{
+    struct fp_grpc_call *c = dial(w, "envoy");
+    ask(c, 'C', "");
+    ask(c, 'R', "r1 r2 r3");
+    ack(c, 'C');
+    ack(c, 'R');
+    got(c);
+    return c;
+}
+
+static const struct fp_xds_subscription *of(const struct fp_grpc_call *c, enum fp_kind kind)
+{
+    return &((const struct fp_xds_stream *)c->user)->types[kind];
+}
+
+/* The version that a set with these contents has. */
+static const char *version_of(const char *text, char letter)
+{
+    static char version[64];
+    struct world *w = world_open(NULL);
+    publish(w, text);
+    struct fp_grpc_call *c = dial(w, "n");
+    ask(c, letter, letter == 'C' ? "" : "r1 r2 r3");
+    strcpy(version, c->last[kind_of(letter)].version);
+    hang_up(&c);
+    world_close(&w);
+    return version;
+}
+
+static void whole_sets(void)
+{
+    struct world *w = world_open(NULL);
+    publish(w, "C/a=1 C/b=1 C/gone=1");
+    struct fp_grpc_call *c = holder(w), *other = holder(w);
+    publish(w, "C/a=2 C/b=bad C/c=1");
+    is_str(got(c), "CDS[a b c]", "two changes, a new one, one removed");
+    ack(other, 'C');
+    got(other);
+    nack(c, 'C');
+    is_str(got(c), "CDS[a b]", "P7: suspects stay as they were or absent, the removal flows");
+    is_str(c->last[FP_KIND_CLUSTER].version, version_of("C/a=1 C/b=1", 'C'),
+           "§9.2: its version is that of such a set");
+    ack(c, 'C');
+    ok(of(c, FP_KIND_CLUSTER)->nack->open,
+       "N-8: the rejection stays open while suspects are apart");
+    wait_s(w, 999);
+    is_str(got(c), "", "P7: a second before the first trial");
+    wait_s(w, 1);
+    is_str(got(c), "CDS[a b]", "P7: the first alone, in the whole set");
+    is_str(c->last[FP_KIND_CLUSTER].version, version_of("C/a=2 C/b=1", 'C'), "at its new bytes");
+    wait_s(w, 5000);
+    is_str(got(c), "", "P7: one trial at a time");
+    ack(c, 'C');
+    wait_s(w, 1000);
+    is_str(got(c), "CDS[a b]", "the next one");
+    is_str(c->last[FP_KIND_CLUSTER].version, version_of("C/a=2 C/b=bad", 'C'),
+           "the one before has passed and stays");
+    nack(c, 'C');
+    is_str(got(c), "", "N-3: it is rejected");
+    wait_s(w, 1000);
+    is_str(got(c), "CDS[a b c]", "and the next");
+    is_str(c->last[FP_KIND_CLUSTER].version, version_of("C/a=2 C/b=1 C/c=1", 'C'),
+           "the rejected one is back at the bytes that were ACKed");
+    ack(c, 'C');
+    wait_s(w, 60000);
+    is_str(got(c), "", "N-3: the culprit is not tried again");
+    is_str(got(other), "", "N-9: another node noticed nothing");
+    publish(w, "C/a=2 C/b=bad C/c=1 C/d=1");
+    is_str(got(c), "CDS[a b c d]", "N-11: everything else flows");
+    is_str(c->last[FP_KIND_CLUSTER].version, version_of("C/a=2 C/b=1 C/c=1 C/d=1", 'C'),
+           "without it");
+    ack(c, 'C');
+    publish(w, "C/a=3 C/b=bad C/c=1");
+    is_str(got(c), "CDS[a b c]", "one that has passed is an ordinary one");
+    ack(c, 'C');
+    publish(w, "C/a=3 C/b=good C/c=1");
+    is_str(got(c), "CDS[a b c]", "N-10: the fix arrives");
+    is_str(c->last[FP_KIND_CLUSTER].version, version_of("C/a=3 C/b=good C/c=1", 'C'), "whole");
+    ack(c, 'C');
+    ok(!of(c, FP_KIND_CLUSTER)->isolation && !of(c, FP_KIND_CLUSTER)->nack->open, "N-8: resolved");
+    hang_up(&c);
+    hang_up(&other);
+    world_close(&w);
+}
+
+static void named_sets(void)
+{
+    struct world *w = world_open(NULL);
+    publish(w, "R/r1=1 R/r2=1");
+    struct fp_grpc_call *c = holder(w);
+    publish(w, "R/r1=bad R/r2=2 R/r3=1");
+    is_str(got(c), "RDS[r1 r2 r3]", "three");
+    nack(c, 'R');
+    wait_s(w, 1000);
+    is_str(got(c), "RDS[r1]", "P7: alone");
+    nack(c, 'R');
+    wait_s(w, 1000);
+    is_str(got(c), "RDS[r2]", "alone");
+    ack(c, 'R');
+    publish(w, "C/x=1 R/r1=bad R/r2=2 R/r3=1");
+    is_str(got(c), "CDS[x]", "N-9: other types");
+    ack(c, 'C');
+    wait_s(w, 1000);
+    is_str(got(c), "RDS[r3]", "alone");
+    ack(c, 'R');
+    wait_s(w, 60000);
+    is_str(got(c), "", "done");
+    ask(c, 'R', "r2 r3");
+    ask(c, 'R', "r1 r2 r3");
+    is_str(got(c), "RDS[r1]", "S-8: asked for again, it comes as it was before");
+    ack(c, 'R');
+    publish(w, "C/x=1 R/r1=worse R/r2=3 R/r3=1");
+    is_str(got(c), "RDS[r1 r2]", "P7: its change brings it back");
+    nack(c, 'R');
+    publish(w, "C/x=1 R/r1=worse R/r2=4 R/r3=1");
+    is_str(got(c), "RDS[r1 r2]", "P7: a change of any suspect brings all of them back");
+    nack(c, 'R');
+    publish(w, "C/x=1 R/r1=good R/r2=4 R/r3=1");
+    is_str(got(c), "RDS[r1 r2]", "once more");
+    ack(c, 'R');
+    hang_up(&c);
+    world_close(&w);
+}
+
+static void alone(void)
+{
+    struct world *w = world_open(NULL);
+    publish(w, "C/a=1");
+    struct fp_grpc_call *c = holder(w);
+    publish(w, "C/a=bad");
+    got(c);
+    nack(c, 'C');
+    wait_s(w, 60000);
+    is_str(got(c), "", "N-3: a single suspect has had its trial");
+    nack(c, 'C');
+    nack(c, 'C');
+    wait_s(w, 60000);
+    is_str(got(c), "", "however often it is said");
+    is_int((int)of(c, FP_KIND_CLUSTER)->nack->said.count, 3, "it is counted");
+    publish(w, "C/a=bad C/b=1");
+    is_str(got(c), "CDS[a b]", "the next set goes without it");
+    is_str(c->last[FP_KIND_CLUSTER].version, version_of("C/a=1 C/b=1", 'C'), "at the old bytes");
+    nack(c, 'C');
+    wait_s(w, 60000);
+    is_str(got(c), "", "that one was alone, too");
+    publish(w, "C/a=bad C/b=1 C/c=1 C/d=1");
+    is_str(got(c), "CDS[a c d]", "two more");
+    publish(w, "C/a=bad C/b=1 C/c=1 C/d=1 C/e=1");
+    is_str(got(c), "CDS[a c d e]", "and one before the verdict");
+    nack(c, 'C');
+    wait_s(w, 1000);
+    is_str(got(c), "CDS[a c]", "c");
+    publish(w, "C/a=bad C/b=1 C/c=1 C/d=1 C/e=1 C/f=1");
+    is_str(got(c), "CDS[a c f]", "a change while one is on trial");
+    nack(c, 'C');
+    wait_s(w, 1000);
+    is_str(got(c), "CDS[a c]", "none of both is judged by it: c alone again");
+    ack(c, 'C');
+    for (int i = 0; i < 3; i++) {
+        wait_s(w, 1000);
+        ack(c, 'C');
+    }
+    is_str(got(c), "CDS[a c d] CDS[a c d e] CDS[a c d e f]", "the others");
+    wait_s(w, 60000);
+    is_str(got(c), "", "but for those that failed");
+    publish(w, "C/a=2");
+    is_str(got(c), "CDS[a]", "all gone but the fixed one");
+    ack(c, 'C');
+    hang_up(&c);
+    world_close(&w);
+}
+
+static void fresh_streams(void)
+{
+    struct world *w = world_open(NULL);
+    publish(w, "C/a=bad>E/a C/b=1>E/b E/a=1 E/b=1 R/r1=1>C/a R/r2=1>C/b");
+    struct fp_grpc_call *c = dial(w, "n");
+    ask(c, 'C', "");
+    nack(c, 'C');
+    is_str(got(c), "CDS[a b]", "N-12: the first answer is rejected");
+    wait_s(w, 1000);
+    is_str(got(c), "CDS[a]", "a");
+    nack(c, 'C');
+    wait_s(w, 1000);
+    is_str(got(c), "CDS[b]", "N-12: and a set without the culprit is served");
+    ask(c, 'E', "b");
+    is_str(got(c), "EDS[b]", "with its endpoints");
+    ack(c, 'C'), ack(c, 'E');
+    ask(c, 'R', "r1 r2");
+    wait_s(w, 15000);
+    is_str(got(c), "RDS[r1 r2]",
+           "P10: a route to what is kept apart waits for the ordering timeout only");
+    hang_up(&c);
+    world_close(&w);
+}
+
+static void policy_hold(void)
+{
+    struct fp_xds_options o = {
+        .control_plane_id = "t", .ordering_timeout_ms = 15000, .max_streams = 9, .nack_hold = true};
+    struct world *w = world_open(&o);
+    publish(w, "C/a=1 C/b=1");
+    struct fp_grpc_call *c = holder(w);
+    publish(w, "C/a=2 C/b=bad");
+    got(c);
+    nack(c, 'C');
+    wait_s(w, 60000);
+    is_str(got(c), "", "P7 hold: nothing of that type");
+    publish(w, "C/a=2 C/b=good");
+    is_str(got(c), "CDS[a b]", "until the set changes");
+    hang_up(&c);
+    world_close(&w);
+}
+
+/* ---- many changes, a client that refuses some contents ---- */
+
+struct client {
+    struct fp_grpc_call *call;
+    char held[26]; /* body by name a … z, 0: none */
+    unsigned nacks;
+};
+
+static bool take(struct client *cl, char held[26])
+{
+    struct fp_str m = fp_buf_str(&cl->call->raw);
+    struct fp_xds_field f;
+    bool good = true;
+    memset(held, 0, 26);
+    while (fp_xds_wire_next(&m, &f) > 0)
+        if (f.number == 2) {
+            struct fp_str value = field_of(f.bytes, 2);
+            char body = field_of(value, 2).data[0];
+            held[field_of(value, 1).data[0] - 'a'] = body;
+            good &= body < 'X';
+        }
+    return good;
+}
+
+static void turn_client(struct client *cl)
+{
+    while (*cl->call->text) {
+        char held[26];
+        got(cl->call);
+        if (take(cl, held)) {
+            memcpy(cl->held, held, sizeof held);
+            ack(cl->call, 'C');
+        } else {
+            cl->nacks++;
+            nack(cl->call, 'C');
+        }
+    }
+}
+
+static void random_changes(unsigned seed)
+{
+    struct world *w = world_open(NULL);
+    struct client cl = {.call = NULL};
+    char body[26] = {0};
+    unsigned publishes = 0;
+    srand(seed);
+    publish(w, "C/a=A");
+    cl.call = dial(w, "n");
+    ask(cl.call, 'C', "");
+    turn_client(&cl);
+    for (int round = 0; round < 60; round++) {
+        char text[512] = "R/r=1";
+        for (int i = 0; i < 8; i++) {
+            if (rand() % 3 == 0)
+                body[i] = rand() % 5 == 0   ? 0
+                          : rand() % 4 == 0 ? (char)('X' + rand() % 3)
+                                            : (char)('A' + rand() % 20);
+            if (body[i])
+                sprintf(text + strlen(text), " C/%c=%c", 'a' + i, body[i]);
+        }
+        publish(w, text);
+        publishes++;
+        turn_client(&cl);
+        for (int s = rand() % 6; s > 0; s--) {
+            wait_s(w, 700);
+            turn_client(&cl);
+        }
+    }
+    for (int s = 0; s < 40; s++) {
+        wait_s(w, 1000);
+        turn_client(&cl);
+    }
+    unsigned wrong = 0;
+    for (int i = 0; i < 8; i++)
+        wrong += body[i] && body[i] < 'X' ? cl.held[i] != body[i] : cl.held[i] >= 'X';
+    for (int i = 0; i < 8; i++)
+        wrong += !body[i] && cl.held[i];
+    is_int((int)wrong, 0, "seed %u: every good one arrived, no bad one is believed held", seed);
+    ok(cl.nacks < publishes * 9, "seed %u: %u rejections of %u sets", seed, cl.nacks, publishes);
+    unsigned before = cl.call->sends;
+    wait_s(w, 600000);
+    is_int((long)(cl.call->sends - before), 0, "seed %u: N-3: then silence", seed);
+    hang_up(&cl.call);
+    world_close(&w);
+}
+
+/* A fleet that rejects the same shares what is known of it. */
+static void sharing(void)
+{
+    enum { N = 50 };
+    struct world *w = world_open(NULL);
+    struct fp_grpc_call *c[N];
+    publish(w, "C/a=1 C/b=1");
+    for (int i = 0; i < N; i++)
+        c[i] = holder(w);
+    publish(w, "C/a=2 C/b=bad");
+    for (int i = 0; i < N; i++)
+        nack(c[i], 'C');
+    wait_s(w, 1000);
+    bool same = true;
+    for (int i = 1; i < N; i++)
+        same &= of(c[i], FP_KIND_CLUSTER)->sent == of(c[0], FP_KIND_CLUSTER)->sent;
+    ok(same, "streams on the same trial share a state");
+    for (int i = 0; i < N; i++)
+        hang_up(&c[i]);
+    world_close(&w);
+}
+
+int main(void)
+{
+    whole_sets();
+    named_sets();
+    alone();
+    fresh_streams();
+    policy_hold();
+    sharing();
+    for (unsigned seed = 1; seed <= 20; seed++)
+        random_changes(seed);
+    return done_testing();
+}
