@@ -82,6 +82,7 @@ struct fp_api_call {
     uint64_t wait_revision, wait_own; /* asked for by the client; committed by this instance */
     uint64_t wait_until_ms, wait_tick_ms;
     bool (*wait_for)(struct fp_api_call *c);
+    const char *wait_news; /* Flowplane-Wait once it has come true */
     fp_api_handler wait_then, wait_over;
 };
 

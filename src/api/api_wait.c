@@ -5,6 +5,7 @@
  */
 #include "api/api_int.h"
 #include "core/core_clock.h"
+#include "obs/obs_status.h"
 
 #define FRESH_WAIT_MS 5000 /* contract §2.5: at most 5 s, then 503 */
 #define FRESH_TICK_MS 250
@@ -108,7 +109,7 @@ static void tell(struct fp_api_call *c, const char *how)
 
 static void came_true(struct fp_api_call *c)
 {
-    tell(c, "published");
+    tell(c, c->wait_news);
 }
 
 static void timed_out(struct fp_api_call *c)
@@ -130,6 +131,30 @@ static bool published(struct fp_api_call *c)
     return c->api->snap && fp_snap_meta(c->api->snap)->revision >= c->wait_revision;
 }
 
+/* The types of xDS that a write of this kind moves. */
+static unsigned kinds_of(enum fp_kind kind)
+{
+    return 1u << kind | (kind == FP_KIND_CLUSTER ? 1u << FP_KIND_ENDPOINT : 0);
+}
+
+/* ... until every node that sees the change has acknowledged it, or one has rejected it. */
+static bool acked(struct fp_api_call *c)
+{
+    if (!published(c))
+        return false;
+    switch (fp_status_acked(c->api->o.page->status, c->wait_revision, kinds_of(c->route->kind))) {
+    case FP_STATUS_ACKED:
+        c->wait_news = "acked";
+        return true;
+    case FP_STATUS_NACKED:
+        c->wait_news = "nacked";
+        return true;
+    case FP_STATUS_PENDING:
+        break;
+    }
+    return false;
+}
+
 void api_wait_written(struct fp_api_call *c, uint64_t revision, bool changed)
 {
     if (c->options.wait == API_WAIT_NO) {
@@ -143,5 +168,7 @@ void api_wait_written(struct fp_api_call *c, uint64_t revision, bool changed)
     c->wait_revision = revision;
     c->wait_then = came_true;
     c->wait_over = timed_out;
-    wait_for(c, published, c->options.timeout_ms, WRITE_TICK_MS);
+    c->wait_news = "published";
+    wait_for(c, c->options.wait == API_WAIT_ACKED ? acked : published, c->options.timeout_ms,
+             WRITE_TICK_MS);
 }
