@@ -1,23 +1,63 @@
 /* Liveness and readiness (contract §11.1).  Runs in workers; needs no token and no database. */
 #include "api/api_int.h"
+#include "core/core_clock.h"
+
+#define WORKER_DEAD_MS 3000 /* without a heartbeat */
 
 void api_health(struct fp_api_call *c)
 {
     api_respond(c, 200, NULL, FP_STR("{\"status\":\"ok\"}"));
 }
 
+/* What keeps this instance from serving; NULL: nothing.  An outage of the database does not. */
+static const char *unready(const struct fp_api *api)
+{
+    if (atomic_load(&api->o.page->draining))
+        return "draining";
+    return api->snap ? NULL : "no snapshot yet";
+}
+
+static uint64_t living_workers(const struct fp_page *page)
+{
+    uint64_t n = 0, now_ms = fp_clock_mono_ms();
+    for (size_t i = 0; i < FP_PAGE_SLOTS; i++) {
+        uint64_t beat_ms = atomic_load(&page->slot[i].heartbeat_ms);
+        n += beat_ms && beat_ms + WORKER_DEAD_MS > now_ms;
+    }
+    return n;
+}
+
+/* ?verbose: each part of the instance, and how far it is behind the database. */
+static void verbose(struct fp_api_call *c, struct fp_buf *b)
+{
+    const struct fp_api *api = c->api;
+    const struct fp_page *p = api->o.page;
+    bool up = atomic_load(&p->database_up), listen = atomic_load(&p->listen_up);
+    uint64_t served = api->snap ? fp_snap_meta(api->snap)->revision : 0;
+    uint64_t known = atomic_load(&p->database_revision), lag_ms = 0;
+    if (api->snap && served < known) /* what is served is so old, and there is something newer */
+        lag_ms = (uint64_t)(fp_clock_wall_ms() - fp_snap_meta(api->snap)->built_wall_ms);
+    fp_buf_printf(b,
+                  ",\"checks\":{\"snapshot\":\"%s\",\"database\":\"%s\",\"listen\":\"%s\","
+                  "\"migrations\":\"%s\",\"workers\":\"%llu\",\"certificates\":\"ok\"}",
+                  api->snap ? "ok" : "missing", up ? "ok" : "degraded", listen ? "ok" : "degraded",
+                  known ? "ok" : "unknown", (unsigned long long)living_workers(p));
+    fp_buf_printf(b,
+                  ",\"revision\":%llu,\"databaseRevision\":%llu,\"lagMs\":%llu,\"source\":\"%s\"",
+                  (unsigned long long)served, (unsigned long long)known, (unsigned long long)lag_ms,
+                  atomic_load(&p->source_cache) ? "cache" : "database");
+}
+
 void api_ready(struct fp_api_call *c)
 {
-    const char *reason = NULL;
-    if (atomic_load(&c->api->o.page->draining))
-        reason = "draining";
-    else if (!c->api->snap)
-        reason = "no snapshot yet";
-    if (!reason) {
-        api_respond(c, 200, NULL, FP_STR("{\"status\":\"ok\"}"));
-        return;
-    }
-    api_respond(c, 503, NULL,
-                fp_str_of(fp_arena_printf(c->r->arena, "{\"status\":\"unready\",\"reason\":\"%s\"}",
-                                          reason)));
+    const char *reason = unready(c->api);
+    struct fp_buf b = {0};
+    fp_buf_printf(&b, "{\"status\":\"%s\"", reason ? "unready" : "ok");
+    if (reason)
+        fp_buf_printf(&b, ",\"reason\":\"%s\"", reason);
+    if (fp_http_query(c->r, "verbose").data)
+        verbose(c, &b);
+    fp_buf_append_byte(&b, '}');
+    api_respond(c, reason ? 503 : 200, NULL, fp_buf_str(&b));
+    fp_buf_fini(&b);
 }

@@ -3,6 +3,7 @@
  * last ACKed (N-5 holds for the named types too), and the rejected contents must never be sent to
  * it again until they change (N-3).
  */
+#include "obs/obs_metric.h"
 #include "xds/xds_isolate_int.h"
 #include "xds/xds_status_int.h"
 #include "core/core_clock.h"
@@ -104,6 +105,8 @@ void fp_xds_stream_rejected(struct fp_xds_stream *st, enum fp_kind kind,
     if (!st->engine->options.nack_hold)
         fp_xds_isolation_begin(st, kind);
     st->engine->counters.nacks++;
+    fp_metric_add(FP_METRIC_XDS_NACKS, kind, 0, 0, 1);
+    fp_metric_add(FP_METRIC_XDS_RESPONSES, kind, 1, 0, 1);
     ts->in_flight = false;
     ts->rejected = true;
     fp_xds_state_set(&ts->sent, ts->acked);

@@ -8,6 +8,7 @@
 #include "core/core_assert.h"
 #include "core/core_log.h"
 #include "core/core_mem.h"
+#include "obs/obs_metric.h"
 #include "xds/xds_isolate_int.h"
 #include "xds/xds_status_int.h"
 #include "xds/xds_wire_int.h"
@@ -59,6 +60,7 @@ void fp_xds_stream_send(struct fp_xds_stream *st, enum fp_kind kind, struct fp_x
     ts->in_flight = true;
     memcpy(ts->content, r->content, sizeof ts->content);
     st->engine->counters.responses++;
+    fp_metric_add(FP_METRIC_XDS_PUSHES, kind, 0, 0, 1);
     fp_log_trace(FP_LOG_XDS, "response to %.*s: %s resources=%u bytes=%zu nonce=%x",
                  FP_STR_ARG(st->node->id), fp_kinds[kind].xds, r->entries_n, r->chunk.bytes,
                  ts->nonce);

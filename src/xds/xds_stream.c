@@ -4,10 +4,12 @@
  * so that the newest of several requests is the one answered, S-20) and never look at a node twice
  * (I-3).
  */
+#include "obs/obs_metric.h"
 #include "xds/xds_isolate_int.h"
 #include "xds/xds_status_int.h"
 #include <stdio.h>
 #include "core/core_assert.h"
+#include "core/core_clock.h"
 #include "core/core_log.h"
 #include "core/core_mem.h"
 
@@ -54,6 +56,7 @@ static void check_claims(struct fp_xds_stream *st, struct fp_str team)
         if (!claims[i].data || fp_str_eq(claims[i], team))
             continue;
         st->engine->counters.identity_mismatches++;
+        fp_metric_add(FP_METRIC_XDS_IDENTITY_MISMATCHES, 0, 0, 0, 1);
         if (st->engine->options.slot)
             atomic_fetch_add(&st->engine->options.slot->xds_identity_mismatches, 1);
         fp_log_warn(FP_LOG_XDS, "node %.*s says team %.*s, its certificate says %.*s",
@@ -161,6 +164,8 @@ static void acknowledged(struct fp_xds_stream *st, enum fp_kind kind)
     ts->rejected = false;
     fp_xds_state_set(&ts->acked, ts->sent);
     st->engine->counters.acks++;
+    fp_metric_add(FP_METRIC_XDS_ACKS, kind, 0, 0, 1);
+    fp_metric_add(FP_METRIC_XDS_RESPONSES, kind, 0, 0, 1);
     fp_xds_isolation_passed(ts);
     fp_xds_stream_resolved(st, kind);
 }
@@ -178,6 +183,7 @@ static void apply(struct fp_xds_stream *st, const struct fp_xds_type *type,
     struct fp_xds_subscription *ts = &st->types[type->kind];
     bool first = !ts->names; /* S-1: whatever its nonce and error say */
     if (!first && ts->nonce && r->nonce.len && !is_nonce(r->nonce, ts->nonce)) {
+        fp_metric_add(FP_METRIC_XDS_STALE_NONCES, 0, 0, 0, 1);
         st->engine->counters.stale++; /* S-6; before our first answer nothing can be stale */
         return;
     }
@@ -221,6 +227,7 @@ static void on_message(struct fp_grpc_call *call, void *user, struct fp_str mess
     }
     enum fp_kind kind = fp_kind_by_type_url(r.type_url);
     const struct fp_xds_type *type = kind < FP_KIND_N ? fp_xds_type_of(kind) : NULL;
+    fp_metric_add(FP_METRIC_XDS_REQUESTS, kind, 0, 0, 1);
     if (type)
         apply(st, type, &r);
     else if (!st->engine->counters.unknown_types++) /* E-1: the stream lives, nothing is said */
@@ -242,6 +249,7 @@ static void *on_open(struct fp_grpc_call *call, void *arg)
     st->engine = e;
     st->call = call;
     st->status = FP_STATUS_RECORD_NONE;
+    st->opened_ns = fp_clock_mono_ns();
     fp_list_push_back(&e->streams, &st->link);
     e->streams_n++;
     if (e->options.slot)
@@ -273,6 +281,7 @@ static void on_close(struct fp_grpc_call *call, void *user)
         return;
     struct fp_xds_engine *e = st->engine;
     fp_xds_status_close(st);
+    fp_metric_observe_ns(FP_METRIC_XDS_STREAM_DURATION, 0, 0, fp_clock_mono_ns() - st->opened_ns);
     for (int k = 0; k < FP_KIND_N; k++) {
         struct fp_xds_subscription *ts = &st->types[k];
         fp_xds_state_unref(&ts->sent);

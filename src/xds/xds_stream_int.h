@@ -54,6 +54,7 @@ struct fp_xds_stream {
     struct fp_list link;         /* engine->streams */
     struct fp_list ready;        /* engine->ready or engine->arrived */
     struct fp_timer order_timer; /* runs while something is held back (P10) */
+    uint64_t opened_ns;          /* monotonic */
     uint32_t last_nonce;
     uint32_t status; /* its record, or FP_STATUS_RECORD_NONE */
     bool admitted;   /* past the first-answer gate */

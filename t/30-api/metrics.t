@@ -88,10 +88,18 @@ with run():
     with xds.Channel(fp.xds_port) as channel:
         s = channel.ads()
         s.subscribe("cluster")
-        s.expect("cluster")
+        s.ack(s.expect("cluster"))
         wait_until(lambda: value(scrape(fp), "flowplane_xds_connections") == 1, 5, "one stream")
         ok(True, "flowplane_xds_connections follows")
     wait_until(lambda: value(scrape(fp), "flowplane_xds_connections") == 0, 5, "none again")
+    text = scrape(fp)
+    is_(value(text, "flowplane_xds_pushes_total", type="CDS"), 1, "one response")
+    is_(value(text, "flowplane_xds_acks_total", type="CDS"), 1, "one ACK")
+    is_(value(text, "xds_requests_total", type_url=xds.TYPES["cluster"]), 2, "two requests")
+    is_(value(text, "xds_stream_duration_seconds_count"), 1, "one stream that ended")
+    r = fp.get("/readyz?verbose", token=None).json
+    is_((r["status"], r["checks"]["database"], r["checks"]["listen"], r["source"]), ("ok", "ok", "ok", "database"), "/readyz?verbose")
+    is_((r["checks"]["workers"], r["lagMs"]), ("2", 0), "two workers, no lag")
 
     n = value(scrape(fp), "http_requests_total", path="/api/v1/clusters")
     for pid in fp.workers():
