@@ -104,6 +104,15 @@ static bool json_media(struct fp_str type)
            fp_str_case_eq(fp_str_n(type.data + type.len - json.len, json.len), json);
 }
 
+bool api_call_yaml(const struct fp_api_call *c)
+{
+    struct fp_str rest;
+    struct fp_str type =
+        fp_str_trim(fp_str_split(fp_http_header(c->r, "content-type"), ';', &rest));
+    return fp_str_case_eq(type, FP_STR("application/yaml")) ||
+           fp_str_case_eq(type, FP_STR("application/x-yaml"));
+}
+
 static bool media_ok(struct fp_api_call *c)
 {
     struct fp_str encoding = fp_str_trim(fp_http_header(c->r, "content-encoding"));
@@ -113,10 +122,11 @@ static bool media_ok(struct fp_api_call *c)
         return false;
     }
     struct fp_str type = fp_http_header(c->r, "content-type");
-    if (!(c->route->flags & API_BODY) || json_media(type))
+    if (!(c->route->flags & API_BODY) || json_media(type) ||
+        (c->route->flags & API_YAML && api_call_yaml(c)))
         return true;
-    api_fail(c, 415, NULL, NULL, "content type '%.*s' is not supported; send application/json",
-             FP_STR_ARG(type));
+    api_fail(c, 415, NULL, NULL, "content type '%.*s' is not supported; send application/json%s",
+             FP_STR_ARG(type), c->route->flags & API_YAML ? " or application/yaml" : "");
     return false;
 }
 
@@ -185,7 +195,9 @@ struct fp_http_verdict api_call_headers(struct fp_http_request *r, void *arg)
     struct fp_api_call *c = call_new(api, r);
     if (!admitted(c))
         return (struct fp_http_verdict){.respond_now = true};
-    return (struct fp_http_verdict){.body_limit = api->o.body_limit_bytes};
+    return (struct fp_http_verdict){.body_limit = c->route->flags & API_BULK
+                                                      ? api->o.bulk_body_limit_bytes
+                                                      : api->o.body_limit_bytes};
 }
 
 void api_call_request(struct fp_http_request *r, void *api)

@@ -42,6 +42,8 @@ enum {
     API_PUBLIC = 1, /* no token */
     API_BODY = 2,   /* reads a JSON body */
     API_ALIAS = 4,  /* a singular path: api_alias.c */
+    API_BULK = 8,   /* the body limit is that of sets of resources */
+    API_YAML = 16,  /* the body may be YAML too */
 };
 
 struct fp_api_route {
@@ -101,6 +103,7 @@ const char *api_route_allow(const struct fp_api_route *path, struct fp_arena *a)
 struct fp_http_verdict api_call_headers(struct fp_http_request *r, void *api);
 void api_call_request(struct fp_http_request *r, void *api);
 bool api_call_sees(const struct fp_api_call *c, struct fp_str team);
+bool api_call_yaml(const struct fp_api_call *c); /* the body is YAML (routes with API_YAML) */
 
 /* api_metric.c: a method by number */
 unsigned api_metric_method(struct fp_str method);
@@ -148,6 +151,10 @@ void api_write_if_match(struct fp_api_call *c, int64_t *version);
 struct fp_store_actor api_write_actor(struct fp_api_call *c);
 /* Replaces version `version` of the row of that name by c->resource: 200. */
 void api_write_over(struct fp_api_call *c, int64_t version);
+/* The teams of a team-scoped token for a resource. */
+const struct fp_str *api_own_teams(struct fp_api_call *c, const char *resource, size_t *n);
+/* What is stored of m, with the options of the call. */
+struct fp_store_write api_store_write(struct fp_api_call *c, const struct fp_model_resource *m);
 /* api_alias.c: the name of a create on a singular path is taken */
 void api_alias_taken(struct fp_api_call *c);
 /* api_dry.c: what the write would do, against the snapshot (contract §2.8) */
@@ -178,6 +185,7 @@ void api_get(struct fp_api_call *c);
 void api_create(struct fp_api_call *c);
 void api_replace(struct fp_api_call *c);
 void api_delete(struct fp_api_call *c);
+void api_apply(struct fp_api_call *c);
 void api_nodes(struct fp_api_call *c);
 void api_node(struct fp_api_call *c);
 void api_nacks(struct fp_api_call *c);

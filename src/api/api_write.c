@@ -45,18 +45,17 @@ void api_write_if_match(struct fp_api_call *c, int64_t *version)
                                  "must be a version as in ETag, or *");
 }
 
-/* The teams a team-scoped token may write: for the database no other rows are there. */
-static void own_teams(struct fp_api_call *c, struct fp_store_actor *a)
+const struct fp_str *api_own_teams(struct fp_api_call *c, const char *resource, size_t *n)
 {
     struct fp_str scope, *list = fp_arena_alloc(c->r->arena, OWN_TEAMS_MAX * sizeof(*list));
-    for (size_t pos = 0;
-         a->teams_n < OWN_TEAMS_MAX && fp_snap_token_scope(&c->token, &pos, &scope);) {
+    *n = 0;
+    for (size_t pos = 0; *n < OWN_TEAMS_MAX && fp_snap_token_scope(&c->token, &pos, &scope);) {
         struct fp_str rest, kind = fp_str_split(scope, ':', &rest);
         struct fp_str team = fp_str_split(rest, ':', &rest);
-        if (fp_str_eq_c(kind, "team") && fp_auth_team(&c->token, c->route->resource, "write", team))
-            list[a->teams_n++] = team;
+        if (fp_str_eq_c(kind, "team") && fp_auth_team(&c->token, resource, "write", team))
+            list[(*n)++] = team;
     }
-    a->teams = list;
+    return list;
 }
 
 struct fp_store_actor api_write_actor(struct fp_api_call *c)
@@ -69,7 +68,7 @@ struct fp_store_actor api_write_actor(struct fp_api_call *c)
         .request_id = c->request_id,
     };
     if (c->grant != FP_AUTH_ALL)
-        own_teams(c, &a);
+        a.teams = api_own_teams(c, c->route->resource, &a.teams_n);
     return a;
 }
 
@@ -262,9 +261,8 @@ static bool read_body(struct fp_api_call *c, struct fp_str path_name)
     return team_ok(c);
 }
 
-static struct fp_store_write store_write(struct fp_api_call *c)
+struct fp_store_write api_store_write(struct fp_api_call *c, const struct fp_model_resource *m)
 {
-    const struct fp_model_resource *m = c->resource;
     const struct fp_api_options *o = &c->api->o;
     struct fp_store_write w = {
         .kind = m->kind,
@@ -326,7 +324,7 @@ void api_create(struct fp_api_call *c)
         return;
     if (c->route->kind == FP_KIND_ENDPOINT && generated(c, c->resource->name))
         return;
-    struct fp_store_write w = store_write(c);
+    struct fp_store_write w = api_store_write(c, c->resource);
     if (c->options.dry_run)
         api_dry_create(c, &w);
     else
@@ -335,7 +333,7 @@ void api_create(struct fp_api_call *c)
 
 void api_write_over(struct fp_api_call *c, int64_t version)
 {
-    struct fp_store_write w = store_write(c);
+    struct fp_store_write w = api_store_write(c, c->resource);
     w.if_version = version;
     c->over = true;
     fp_store_replace(c->api->o.store, &w, written, c);
@@ -346,7 +344,7 @@ void api_replace(struct fp_api_call *c)
     int64_t if_version;
     if (!read_request(c, &if_version) || !read_body(c, c->name))
         return;
-    struct fp_store_write w = store_write(c);
+    struct fp_store_write w = api_store_write(c, c->resource);
     w.if_version = if_version;
     if (c->options.dry_run)
         api_dry_replace(c, &w);

@@ -91,7 +91,7 @@ PATH("api.tls.key_path", 'L', api.tls.key_path, NULL, "Private key of the REST A
 PATH("api.tls.chain_path", 'L', api.tls.chain_path, NULL, "Intermediate certificates, appended behind those of the certificate file.", .flags = FP_CONF_FILE),
 CHOICE("api.tls.min_version", 'L', api.tls.min_tls13, "TLSv1.2", "TLSv1.2|TLSv1.3", "Lowest TLS version of the REST API."),
 SIZE("api.body_limit", 'L', api.body_limit_bytes, "2M", KB, GB, "Largest request body."),
-SIZE("api.bulk_body_limit", 'L', api.bulk_body_limit_bytes, "64M", KB, GB, "Largest request body of apply and import.", LATER),
+SIZE("api.bulk_body_limit", 'L', api.bulk_body_limit_bytes, "64M", KB, GB, "Largest request body of apply and import."),
 INT("api.max_connections", 'L', api.max_connections, "10000", 1, 1000000, "Open connections of each worker."),
 INT("api.h2_max_streams", 'L', api.h2_max_streams, "100", 1, 10000, "Concurrent HTTP/2 streams of a connection."),
 BOOL("api.gzip", 'L', api.gzip, "true", "Compress responses for clients that accept it."),

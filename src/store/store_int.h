@@ -2,6 +2,7 @@
 #pragma once
 #include <libpq-fe.h>
 #include "core/core_arena.h"
+#include "core/core_buf.h"
 #include "core/core_kind.h"
 #include "event/event_loop.h"
 #include "store/store.h"
@@ -100,7 +101,8 @@ struct store_request {
     bool forgotten;       /* the owner is gone: it must not be told */
     void *arg;
     int tries;
-    uint64_t due_ms; /* waiting only: fails then */
+    uint64_t due_ms;     /* waiting only: fails then */
+    uint64_t timeout_ms; /* of its statement; 0: the store's */
 };
 struct store_request *store_request_new(const char *name, const char *sql);
 /* Takes the request over. */
@@ -112,6 +114,8 @@ uint64_t store_pool_statement_timeout_ms(const struct fp_store *s);
 /* $1 and $2 of every write: flowplane_begin's arguments (store_resource.c). */
 void store_param_actor(struct store_request *r, const struct fp_store_actor *actor);
 void store_param_lock_timeout(struct fp_store *s, struct store_request *r);
+/* references, and which of them must exist */
+void store_refs_json(struct fp_buf *b, const struct fp_store_write *w);
 
 /* The statements of a kind (store_statement.c); NULL where the store has none. */
 struct store_statements {

@@ -211,7 +211,9 @@ static void run(struct slot *slot, struct store_request *r)
                                           .table = r->table,
                                           .sql = r->sql,
                                           .params = &r->params,
-                                          .timeout_ms = slot->store->o.statement_timeout_ms,
+                                          .timeout_ms = r->timeout_ms
+                                                            ? r->timeout_ms
+                                                            : slot->store->o.statement_timeout_ms,
                                           .done = answered,
                                           .arg = slot});
 }

@@ -87,18 +87,23 @@ static bool must_exist(const struct fp_store_write *w, const struct fp_ref *ref)
     return ref->kind == FP_KIND_SECRET || (ref->kind == FP_KIND_CLUSTER && !external(w, ref->name));
 }
 
+void store_refs_json(struct fp_buf *b, const struct fp_store_write *w)
+{
+    fp_buf_append_byte(b, '[');
+    for (size_t i = 0; i < w->refs_n; i++) {
+        const struct fp_ref *ref = &w->refs[i];
+        fp_buf_printf(b, "%s{\"kind\":\"%s\",\"check\":%s,\"name\":", i ? "," : "",
+                      fp_kinds[ref->kind].name, must_exist(w, ref) ? "true" : "false");
+        fp_buf_append_json(b, ref->name);
+        fp_buf_append_byte(b, '}');
+    }
+    fp_buf_append_byte(b, ']');
+}
+
 static void param_refs(struct store_request *r, const struct fp_store_write *w)
 {
     struct fp_buf b = {0};
-    fp_buf_append_byte(&b, '[');
-    for (size_t i = 0; i < w->refs_n; i++) {
-        const struct fp_ref *ref = &w->refs[i];
-        fp_buf_printf(&b, "%s{\"kind\":\"%s\",\"check\":%s,\"name\":", i ? "," : "",
-                      fp_kinds[ref->kind].name, must_exist(w, ref) ? "true" : "false");
-        fp_buf_append_json(&b, ref->name);
-        fp_buf_append_byte(&b, '}');
-    }
-    fp_buf_append_byte(&b, ']');
+    store_refs_json(&b, w);
     store_param_json(&r->params, r->arena, fp_buf_str(&b));
     fp_buf_fini(&b);
 }
