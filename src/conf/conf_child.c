@@ -12,6 +12,17 @@
 
 #define URL_MAX_BYTES 4096
 
+static struct fp_conf_stamp stamp_of(const struct stat *st)
+{
+    return (struct fp_conf_stamp){
+        .device = st->st_dev,
+        .inode = st->st_ino,
+        .bytes = (uint64_t)st->st_size,
+        .modified_ns = (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec,
+        .changed_ns = (int64_t)st->st_ctim.tv_sec * 1000000000 + st->st_ctim.tv_nsec,
+    };
+}
+
 static int open_one(const struct fp_conf_directive *d, const char *path, FILE *err)
 {
     struct stat st;
@@ -41,10 +52,13 @@ bool fp_conf_files_open(const struct fp_conf *c, struct fp_conf_files *out, FILE
         if (!path || out->n == FP_CONF_FILES_MAX)
             continue;
         int fd = open_one(d, path, err);
-        if (fd < 0)
+        struct stat st;
+        if (fd < 0 || fstat(fd, &st) < 0) {
             ok = false;
-        else
-            out->items[out->n++] = (struct fp_child_file){d->name, fd};
+            continue;
+        }
+        out->stamps[out->n] = stamp_of(&st);
+        out->items[out->n++] = (struct fp_child_file){d->name, fd};
     }
     if (!ok)
         fp_conf_files_close(out);
@@ -56,6 +70,27 @@ void fp_conf_files_close(struct fp_conf_files *f)
     for (size_t i = 0; i < f->n; i++)
         close(f->items[i].fd);
     f->n = 0;
+}
+
+bool fp_conf_file_is_tls(const char *directive)
+{
+    return strncmp(directive, "api.tls.", 8) == 0 || strncmp(directive, "xds.tls.", 8) == 0;
+}
+
+bool fp_conf_files_changed(const struct fp_conf *c, const struct fp_conf_files *f)
+{
+    for (size_t i = 0; i < f->n; i++) {
+        struct stat st;
+        const struct fp_conf_directive *d =
+            &fp_conf_table[fp_conf_find(fp_str_of(f->items[i].name))];
+        const char *path = *(const char **)fp_conf_field(c, d);
+        if (!path || !fp_conf_file_is_tls(f->items[i].name) || stat(path, &st) < 0)
+            continue;
+        struct fp_conf_stamp now = stamp_of(&st);
+        if (memcmp(&now, &f->stamps[i], sizeof now) != 0)
+            return true;
+    }
+    return false;
 }
 
 struct fp_str fp_child_file_text(const struct fp_child_file *files, size_t n, const char *directive,

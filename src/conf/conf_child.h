@@ -24,13 +24,22 @@ struct fp_child {
 
 /* The table's files, opened by the master as root.  Children inherit the descriptors. */
 #define FP_CONF_FILES_MAX 16
+struct fp_conf_stamp { /* tells whether a path leads to other bytes */
+    uint64_t device, inode, bytes;
+    int64_t modified_ns, changed_ns;
+};
 struct fp_conf_files {
     struct fp_child_file items[FP_CONF_FILES_MAX];
+    struct fp_conf_stamp stamps[FP_CONF_FILES_MAX]; /* as of the opening */
     size_t n;
 };
 /* false after one line per file that cannot be opened (or is readable by others) went to err. */
 bool fp_conf_files_open(const struct fp_conf *c, struct fp_conf_files *out, FILE *err);
 void fp_conf_files_close(struct fp_conf_files *f);
+/* Certificates, keys, CAs and revocation lists: those that are taken up without a reload. */
+bool fp_conf_file_is_tls(const char *directive);
+/* Does a path of such a file lead to something else now?  One that leads nowhere does not. */
+bool fp_conf_files_changed(const struct fp_conf *c, const struct fp_conf_files *f);
 /* In a child: the file's text, data == NULL when it is not configured or unreadable (*error). */
 struct fp_str fp_child_file_text(const struct fp_child_file *files, size_t n, const char *directive,
                                  size_t max_bytes, struct fp_arena *a, int *error);

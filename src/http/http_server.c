@@ -33,6 +33,7 @@ static const char *const reason_names[FP_HTTP_CLOSE_N] = {
     [FP_HTTP_CLOSE_DRAIN] = "drain",
     [FP_HTTP_CLOSE_REFUSED] = "refused",
     [FP_HTTP_CLOSE_EXPIRED] = "expired",
+    [FP_HTTP_CLOSE_REVOKED] = "revoked",
 };
 
 const char *fp_http_close_reason_name(enum fp_http_close_reason r)
@@ -142,6 +143,26 @@ void fp_http_server_accept(struct fp_http_server *s, int fd, const struct fp_add
                            struct fp_tls_context *tls)
 {
     fp_http_conn_open(s, fd, peer, tls);
+}
+
+size_t fp_http_server_tls_set(struct fp_http_server *s, struct fp_tls_context *tls)
+{
+    uint64_t before = s->closed[FP_HTTP_CLOSE_REVOKED];
+    FP_LIST_FOREACH (n, &s->listeners) {
+        struct listener *l = FP_CONTAINER(n, struct listener, link);
+        if (!l->tls)
+            continue;
+        fp_tls_context_unref(&l->tls);
+        l->tls = fp_tls_context_ref(tls);
+    }
+    FP_LIST_FOREACH_SAFE (n, &s->conns) {
+        struct fp_http_conn *c = FP_CONTAINER(n, struct fp_http_conn, link);
+        if (c->tls && c->handshaking)
+            fp_http_conn_close(c, FP_HTTP_CLOSE_TLS);
+        else if (c->tls && !fp_tls_conn_still_good(c->tls, tls))
+            fp_http_conn_close(c, FP_HTTP_CLOSE_REVOKED);
+    }
+    return (size_t)(s->closed[FP_HTTP_CLOSE_REVOKED] - before);
 }
 
 /* ---- drain ---- */

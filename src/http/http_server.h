@@ -111,6 +111,7 @@ enum fp_http_close_reason {
     FP_HTTP_CLOSE_DRAIN,     /* the server drains (T-16) */
     FP_HTTP_CLOSE_REFUSED,   /* max_connections */
     FP_HTTP_CLOSE_EXPIRED,   /* the client certificate's time is over (contract §9.5) */
+    FP_HTTP_CLOSE_REVOKED,   /* the client certificate is not good any more (contract §9.5) */
     FP_HTTP_CLOSE_N
 };
 const char *fp_http_close_reason_name(enum fp_http_close_reason r); /* "slow_read" … */
@@ -120,6 +121,10 @@ struct fp_http_server *fp_http_server_new(struct fp_loop *loop, const struct fp_
                                           const struct fp_http_handlers *handlers);
 /* The server watches listen_fd (not closed by it).  tls NULL: clear text.  Several may be added. */
 void fp_http_server_listen(struct fp_http_server *s, int listen_fd, struct fp_tls_context *tls);
+/* New certificates for listeners that have TLS.  Connections whose client certificate is not good
+ * by the new context are closed, and those in a handshake by the old one; returns the number of the
+ * former. */
+size_t fp_http_server_tls_set(struct fp_http_server *s, struct fp_tls_context *tls);
 /* A connected socket straight in, for tests. */
 void fp_http_server_accept(struct fp_http_server *s, int fd, const struct fp_addr *peer,
                            struct fp_tls_context *tls);

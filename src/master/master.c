@@ -211,6 +211,7 @@ static int start(struct master *m)
         master_pg_start(m->pg);
     }
     master_generation_spawn(m->live);
+    master_tls_watch(m);
     return 0;
 }
 
@@ -245,6 +246,7 @@ int fp_master_run(const struct fp_master_options *o)
         master_pg_free(&m.pg);
     master_relay_drop(&m.latest);
     fp_timer_stop(&m.announce);
+    fp_timer_stop(&m.tls_check);
     if (m.loop)
         fp_loop_free(&m.loop);
     if (o->ephemeral) {

@@ -70,7 +70,8 @@ struct master {
     bool announced; /* readiness was told */
     bool stopping;
     int exit_status;
-    struct fp_timer announce;       /* at the latest then */
+    struct fp_timer announce; /* at the latest then */
+    struct fp_timer tls_check;
     struct master_pg *pg;           /* embedded PostgreSQL, or NULL */
     int lock_fd, pid_fd, status_fd; /* status_fd: the parent of a daemon waits here */
 };
@@ -121,6 +122,11 @@ void master_on_empty(struct generation *g); /* its last process is gone, and it 
 /* master_reload.c */
 void master_reload(struct master *m);
 void master_reload_done(struct master *m, bool ok);
+
+/* master_tls.c: files of certificates, without a reload */
+void master_tls_watch(struct master *m); /* every 10 s from now on */
+/* To all workers but those of the live generation, which have them from their start. */
+void master_tls_tell_old(struct master *m);
 
 /* master_relay.c */
 void master_relay_snapshot(struct child *from, const void *payload, size_t n, int fd);

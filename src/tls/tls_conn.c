@@ -293,6 +293,22 @@ struct fp_str fp_tls_conn_sans(const struct fp_tls_conn *t)
     return fp_str_of(t->sans);
 }
 
+bool fp_tls_conn_still_good(const struct fp_tls_conn *t, const struct fp_tls_context *now)
+{
+    X509 *x = SSL_get0_peer_certificate(t->ssl);
+    if (!x || SSL_CTX_get_verify_mode(now->ctx) == SSL_VERIFY_NONE)
+        return true;
+    X509_STORE_CTX *check = X509_STORE_CTX_new();
+    FP_ASSERT(check);
+    bool good = X509_STORE_CTX_init(check, SSL_CTX_get_cert_store(now->ctx), x,
+                                    SSL_get_peer_cert_chain(t->ssl)) == 1 &&
+                X509_STORE_CTX_set_default(check, "ssl_client") == 1 &&
+                X509_verify_cert(check) == 1;
+    X509_STORE_CTX_free(check);
+    ERR_clear_error();
+    return good;
+}
+
 int64_t fp_tls_conn_not_after_ms(const struct fp_tls_conn *t)
 {
     return t->not_after_ms;

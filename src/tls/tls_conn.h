@@ -26,4 +26,7 @@ struct fp_str fp_tls_conn_alpn(const struct fp_tls_conn *t); /* "h2", "http/1.1"
 /* Of a verified client certificate; absent without one.  SANs: "URI:…" and "DNS:…", one a line. */
 struct fp_str fp_tls_conn_subject(const struct fp_tls_conn *t);
 struct fp_str fp_tls_conn_sans(const struct fp_tls_conn *t);
+/* After a reload: is the client's certificate, if it has one, still good by the CA and revocation
+ * list of this context? */
+bool fp_tls_conn_still_good(const struct fp_tls_conn *t, const struct fp_tls_context *now);
 int64_t fp_tls_conn_not_after_ms(const struct fp_tls_conn *t); /* wall clock; 0 without one */

@@ -93,6 +93,12 @@ static void on_frame(struct fp_channel *ch, enum fp_frame_type type, const void 
         if (fd >= 0)
             take_snapshot(w, fd);
         return;
+    case FP_FRAME_FILE:
+        worker_tls_file(w, fp_str_n(payload, n), fd);
+        return;
+    case FP_FRAME_FILES_END:
+        worker_tls_reload(w);
+        break;
     case FP_FRAME_LOG:
         if (fd >= 0)
             fp_log_fd_set(fd);

@@ -27,11 +27,19 @@ struct fp_worker {
     struct fp_grpc_server *grpc;
     struct fp_http_server *api_server, *xds_server;
     struct fp_tls_context *api_tls, *xds_tls;
+    struct fp_arena *files_arena; /* while new files come in: worker_tls.c */
+    struct worker_file *files;
     unsigned beats_n;
     unsigned draining_n; /* servers that have not drained yet */
     bool ready;          /* READY was sent */
     bool draining;
 };
+
+/* worker_tls.c */
+bool worker_tls_open(struct fp_worker *w, const char **why); /* at start */
+void worker_tls_file(struct fp_worker *w, struct fp_str directive, int fd /* taken over */);
+void worker_tls_reload(struct fp_worker *w); /* all files have come */
+void worker_tls_free(struct fp_worker *w);
 
 /* worker_nack.c */
 struct worker_nacks *worker_nacks_new(struct fp_worker *w);

@@ -3,10 +3,8 @@
  * only place of the worker that reads the configuration.
  */
 #include "core/core_log.h"
-#include "os/os_file.h"
 #include "worker/worker_int.h"
 
-#define PEM_MAX_BYTES         (1u << 20)
 #define URL_MAX_BYTES         4096
 #define DESCRIPTORS_MAX_BYTES (64u << 20)
 #define STORE_QUEUE_MAX       1024
@@ -15,59 +13,12 @@
 /* What the master opened for a directive, read whole; FP_STR_NULL when there is none. */
 static struct fp_str file_of(struct fp_worker *w, const char *directive, size_t max_bytes)
 {
-    struct fp_buf b = {0};
-    struct fp_str text = FP_STR_NULL;
-    for (size_t i = 0; i < w->child->files_n; i++) {
-        if (strcmp(w->child->files[i].name, directive) != 0)
-            continue;
-        int err = fp_file_read_fd(w->child->files[i].fd, max_bytes, &b);
-        if (err < 0)
-            fp_log_error(FP_LOG_CONFIG, "%s: %s", directive, fp_err_text(err));
-        else
-            text = fp_arena_str(w->arena, fp_buf_str(&b));
-    }
-    fp_buf_fini(&b);
+    int err;
+    struct fp_str text = fp_child_file_text(w->child->files, w->child->files_n, directive,
+                                            max_bytes, w->arena, &err);
+    if (err < 0)
+        fp_log_error(FP_LOG_CONFIG, "%s: %s", directive, fp_err_text(err));
     return text;
-}
-
-static struct fp_tls_context *tls_of(struct fp_worker *w, const char *group,
-                                     const struct fp_conf_tls *t, bool h2_only, const char **why)
-{
-    char name[64];
-    struct fp_tls_files f = {
-        .cert_path = t->cert_path,
-        .key_path = t->key_path,
-        .chain_path = t->chain_path,
-        .client_ca_path = t->client_ca_path,
-        .crl_path = t->crl_path,
-    };
-    struct {
-        struct fp_str *text;
-        const char *path, *key;
-    } files[] = {
-        {&f.cert, t->cert_path, "cert_path"},
-        {&f.key, t->key_path, "key_path"},
-        {&f.chain, t->chain_path, "chain_path"},
-        {&f.client_ca, t->client_ca_path, "client_ca_path"},
-        {&f.crl, t->crl_path, "crl_path"},
-    };
-    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
-        snprintf(name, sizeof(name), "%s.tls.%s", group, files[i].key);
-        if (files[i].path)
-            *files[i].text = file_of(w, name, PEM_MAX_BYTES);
-    }
-    struct fp_tls_options o = {.min_tls13 = t->min_tls13,
-                               .require_client_cert = t->require_client_cert,
-                               .h2_only = h2_only};
-    return fp_tls_context_new(&f, &o, w->arena, why);
-}
-
-static bool open_tls(struct fp_worker *w, const char **why)
-{
-    const struct fp_conf *c = w->child->conf;
-    if (c->api.tls.enabled && !(w->api_tls = tls_of(w, "api", &c->api.tls, false, why)))
-        return false;
-    return !c->xds.tls.cert_path || (w->xds_tls = tls_of(w, "xds", &c->xds.tls, true, why));
 }
 
 static bool open_pool(struct fp_worker *w, const char **why)
@@ -197,7 +148,7 @@ static void open_xds(struct fp_worker *w)
 bool worker_setup(struct fp_worker *w, const char **why)
 {
     *why = "the built-in descriptors do not load";
-    if (!open_pool(w, why) || !open_tls(w, why))
+    if (!open_pool(w, why) || !worker_tls_open(w, why))
         return false;
     open_store(w);
     open_api(w);
@@ -220,7 +171,6 @@ void worker_teardown(struct fp_worker *w)
     fp_api_free(&w->api);
     fp_store_free(&w->store);
     worker_nacks_free(&w->nacks);
-    fp_tls_context_unref(&w->api_tls);
-    fp_tls_context_unref(&w->xds_tls);
+    worker_tls_free(w);
     fp_pb_pool_free(&w->pool);
 }

@@ -1,5 +1,6 @@
 """A certificate authority in the test's directory, by the openssl command."""
 import subprocess
+import time
 
 import fp_util as util
 
@@ -36,6 +37,37 @@ class Certs:
         self._run("x509", "-req", "-in", csr, "-CA", self.ca_file, "-CAkey", self.ca_key, "-set_serial",
                   1000 + self.n, "-days", days, "-extfile", ext, "-out", crt)
         key.chmod(0o644)  # read by servers of other users; it protects nothing
+        return crt, key
+
+    def _ca(self, *args, index=""):
+        """`openssl ca` with a database of these lines."""
+        conf, db = self.dir / "ca.cnf", self.dir / "index.txt"
+        db.write_text(index)
+        (self.dir / "index.txt.attr").write_text("unique_subject = no\n")
+        conf.write_text(f"[ca]\ndefault_ca = d\n[d]\ndatabase = {db}\nnew_certs_dir = {self.dir}\nrand_serial = yes\n"
+                        "default_md = sha256\npolicy = p\ndefault_crl_days = 30\ncopy_extensions = copy\n"
+                        "[p]\ncommonName = supplied\n")
+        return self._run("ca", "-batch", "-config", conf, "-cert", self.ca_file, "-keyfile", self.ca_key, *args)
+
+    def crl(self, *revoked):
+        """The path of a revocation list of these certificates, written in place."""
+        self.crl_file = self.dir / "crl.pem"
+        lines = ""
+        for crt in revoked:
+            serial = self._run("x509", "-in", crt, "-noout", "-serial").strip().partition("=")[2]
+            lines += f"R\t491231235959Z\t250101000000Z\t{serial}\tunknown\t/CN=revoked\n"
+        self._ca("-gencrl", "-out", self.crl_file, index=lines)
+        return self.crl_file
+
+    def short(self, name, seconds, sans=()):
+        """(certificate, key) paths of a certificate that is good for so long."""
+        self.n += 1
+        key, csr, crt = (self.dir / f"{self.n}-{name}{s}" for s in (".key", ".csr", ".pem"))
+        self._run("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={name}",
+                  *(["-addext", "subjectAltName=" + ",".join(sans)] if sans else []), "-keyout", key, "-out", csr)
+        end = time.strftime("%y%m%d%H%M%SZ", time.gmtime(time.time() + seconds))
+        self._ca("-notext", "-in", csr, "-out", crt, "-enddate", end)
+        key.chmod(0o644)
         return crt, key
 
     def server(self, sans=("DNS:localhost", "IP:127.0.0.1")):
