@@ -186,6 +186,7 @@ void api_create(struct fp_api_call *c);
 void api_replace(struct fp_api_call *c);
 void api_delete(struct fp_api_call *c);
 void api_apply(struct fp_api_call *c);
+void api_export(struct fp_api_call *c);
 void api_nodes(struct fp_api_call *c);
 void api_node(struct fp_api_call *c);
 void api_nacks(struct fp_api_call *c);

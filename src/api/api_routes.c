@@ -36,6 +36,7 @@ static const struct fp_api_route routes[] = {
     RESOURCE("listeners", FP_KIND_LISTENER),
     RESOURCE("endpoints", FP_KIND_ENDPOINT),
     {"POST", "/api/v1/apply", NULL, "write", api_apply, FP_KIND_N, API_BODY | API_BULK | API_YAML},
+    {"GET", "/api/v1/export", NULL, "read", api_export, FP_KIND_N, 0},
     {"GET", "/api/v1/nodes", "nodes", "read", api_nodes, FP_KIND_N, 0},
     {"GET", "/api/v1/nodes/{name}", "nodes", "read", api_node, FP_KIND_N, 0},
     {"GET", "/api/v1/nacks", "nodes", "read", api_nacks, FP_KIND_N, 0},
