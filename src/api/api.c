@@ -20,6 +20,7 @@ struct fp_api *fp_api_new(struct fp_loop *loop, const struct fp_api_options *o)
     for (size_t i = 0; i < o->trusted_proxies_n; i++)
         if (fp_cidr_parse(&api->proxies[api->proxies_n], o->trusted_proxies[i].data) == 0)
             api->proxies_n++;
+    api_audit_init(api);
     return api;
 }
 
@@ -27,6 +28,7 @@ void fp_api_free(struct fp_api **api)
 {
     if (!*api)
         return;
+    api_audit_fini(*api);
     fp_snap_unref(&(*api)->snap);
     fp_mem_free((*api)->proxies);
     fp_mem_free(*api);

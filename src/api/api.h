@@ -23,8 +23,10 @@ struct fp_api_options {
         *cors_origins; /* checked by conf; live as long as the API */
     size_t trusted_proxies_n, cors_origins_n;
     unsigned write_rate_token, write_rate_address, write_burst; /* per minute, 0 = off */
-    unsigned failure_limit;     /* per minute and address, 0 = off */
-    uint64_t token_lifetime_ms; /* of tokens made without expiresAt; 0 = for ever */
+    unsigned failure_limit;             /* per minute and address, 0 = off */
+    uint64_t audit_success_interval_ms; /* 0 = no rows */
+    unsigned audit_failure_rows;        /* per minute and address */
+    uint64_t token_lifetime_ms;         /* of tokens made without expiresAt; 0 = for ever */
 };
 struct fp_api *fp_api_new(struct fp_loop *loop, const struct fp_api_options *o);
 void fp_api_free(struct fp_api **api);

@@ -5,8 +5,6 @@
  */
 #include "api/api_int.h"
 #include "codec/codec_hash.h"
-#include "core/core_clock.h"
-#include "obs/obs_metric.h"
 
 static bool request_id_ok(struct fp_str id)
 {
@@ -57,42 +55,6 @@ static struct fp_api_call *call_new(struct fp_api *api, struct fp_http_request *
     return c;
 }
 
-/* The label value's number in obs_metric_text.c. */
-static unsigned auth_number(enum fp_auth_verdict v)
-{
-    static const unsigned char numbers[] = {
-        [FP_AUTH_OK] = 0,        [FP_AUTH_MISSING] = 1,    [FP_AUTH_MALFORMED] = 2,
-        [FP_AUTH_NOT_FOUND] = 3, [FP_AUTH_REVOKED] = 4,    [FP_AUTH_INACTIVE] = 4,
-        [FP_AUTH_EXPIRED] = 5,   [FP_AUTH_BAD_SECRET] = 6,
-    };
-    return numbers[v];
-}
-
-static bool authenticate(struct fp_api_call *c)
-{
-    struct api_headers h = {.n = 0};
-    if (!c->snap) {
-        api_fail_unavailable(c, "auth service unavailable");
-        return false;
-    }
-    struct fp_str header = fp_http_header(c->r, "authorization");
-    enum fp_auth_verdict v = fp_auth_check(c->snap, header, fp_clock_wall_ms(), &c->token);
-    fp_metric_add(FP_METRIC_AUTHENTICATIONS, auth_number(v), 0, 0, 1);
-    if (v == FP_AUTH_OK) {
-        c->user_id =
-            fp_str_of(fp_arena_printf(c->r->arena, "fp_pat_%.*s", FP_STR_ARG(c->token.id)));
-        return true;
-    }
-    if (api_limit_failure(c))
-        return false;
-    api_header_add(&h, "www-authenticate",
-                   v == FP_AUTH_MISSING
-                       ? FP_STR("Bearer realm=\"flowplane\"")
-                       : FP_STR("Bearer realm=\"flowplane\", error=\"invalid_token\""));
-    api_fail(c, 401, &h, NULL, "%s", fp_auth_infos[v].message);
-    return false;
-}
-
 static bool json_media(struct fp_str type)
 {
     struct fp_str rest;
@@ -135,14 +97,57 @@ static bool under_api(struct fp_str path)
     return fp_str_eq(path, FP_STR("/api/v1")) || fp_str_starts(path, FP_STR("/api/v1/"));
 }
 
-/* Path, authentication, method, scope, content type.  true: go on and read the body. */
+/* What the token must hold for this operation. */
+static bool allowed(struct fp_api_call *c)
+{
+    const struct fp_api_route *route = c->route;
+    if (!route->resource)
+        return true;
+    c->grant = fp_auth_scope(&c->token, route->resource, route->action);
+    if (c->grant != FP_AUTH_NONE)
+        return true;
+    api_audit_forbidden(c, fp_arena_printf(c->r->arena, "%s:%s", route->resource, route->action));
+    api_fail(c, 403, NULL, NULL, "forbidden: missing required scope");
+    return false;
+}
+
+/* Who calls is known: method, scope, rate, path parameter, content type. */
+static bool admitted_known(struct fp_api_call *c)
+{
+    struct api_headers h = {.n = 0};
+    if (!c->known) {
+        api_fail(c, 404, NULL, NULL, "no such path");
+        return false;
+    }
+    c->route = api_route_method(c->known, c->r->method);
+    if (!c->route) {
+        const char *allow = api_route_allow(c->known, c->r->arena);
+        api_header_add(&h, "allow", fp_str_of(allow));
+        api_fail(c, 405, &h, NULL, "method not allowed; this path takes %s", allow);
+        return false;
+    }
+    if (!allowed(c))
+        return false;
+    if (c->route->action && strcmp(c->route->action, "write") == 0 && api_limit_write(c))
+        return false;
+    if (c->raw_name.data) {
+        c->name = fp_http_decode(c->r->arena, c->raw_name, false);
+        if (!c->name.data || !fp_str_is_utf8(c->name) || memchr(c->name.data, 0, c->name.len)) {
+            fp_problem_add_parameter(c->problems, API_NAME_PARAMETER, FP_P_INVALID_FORMAT,
+                                     "not a percent-encoded UTF-8 name");
+            api_fail_problems(c);
+            return false;
+        }
+    }
+    return media_ok(c);
+}
+
+/* Path and authentication, then all the rest.  true: go on and read the body. */
 static bool admitted(struct fp_api_call *c)
 {
     struct fp_http_request *r = c->r;
     struct api_headers h = {.n = 0};
-    struct fp_str raw;
-    const struct fp_api_route *path = api_route_path(r->path, &raw);
-    c->known = path;
+    const struct fp_api_route *path = c->known = api_route_path(r->path, &c->raw_name);
 
     if (!path && !under_api(r->path)) {
         api_fail(c, 404, NULL, NULL, "no such path");
@@ -155,38 +160,17 @@ static bool admitted(struct fp_api_call *c)
         api_respond(c, 204, &h, FP_STR_NULL);
         return false;
     }
-    if (!(path && (path->flags & API_PUBLIC)) && !authenticate(c))
-        return false;
-    if (!path) {
-        api_fail(c, 404, NULL, NULL, "no such path");
-        return false;
-    }
-    c->route = api_route_method(path, r->method);
-    if (!c->route) {
-        api_header_add(&h, "allow", fp_str_of(api_route_allow(path, r->arena)));
-        api_fail(c, 405, &h, NULL, "method not allowed; this path takes %s",
-                 api_route_allow(path, r->arena));
+    if (path && (path->flags & API_PUBLIC))
+        return admitted_known(c);
+    switch (api_auth_check(c)) {
+    case API_AUTH_OK:
+        return admitted_known(c);
+    case API_AUTH_UNKNOWN: /* the database is asked when the body is here */
+        c->unknown = true;
+        return true;
+    default:
         return false;
     }
-    if (c->route->resource) {
-        c->grant = fp_auth_scope(&c->token, c->route->resource, c->route->action);
-        if (c->grant == FP_AUTH_NONE) {
-            api_fail(c, 403, NULL, NULL, "forbidden: missing required scope");
-            return false;
-        }
-    }
-    if (c->route->action && strcmp(c->route->action, "write") == 0 && api_limit_write(c))
-        return false;
-    if (raw.data) {
-        c->name = fp_http_decode(r->arena, raw, false);
-        if (!c->name.data || !fp_str_is_utf8(c->name) || memchr(c->name.data, 0, c->name.len)) {
-            fp_problem_add_parameter(c->problems, API_NAME_PARAMETER, FP_P_INVALID_FORMAT,
-                                     "not a percent-encoded UTF-8 name");
-            api_fail_problems(c);
-            return false;
-        }
-    }
-    return media_ok(c);
 }
 
 struct fp_http_verdict api_call_headers(struct fp_http_request *r, void *arg)
@@ -200,11 +184,20 @@ struct fp_http_verdict api_call_headers(struct fp_http_request *r, void *arg)
                                                       : api->o.body_limit_bytes};
 }
 
+static void found(struct fp_api_call *c)
+{
+    if (admitted_known(c))
+        c->route->handler(c);
+}
+
 void api_call_request(struct fp_http_request *r, void *api)
 {
     struct fp_api_call *c = r->user;
     (void)api;
-    c->route->handler(c);
+    if (c->unknown)
+        api_auth_look_up(c, found);
+    else
+        c->route->handler(c);
 }
 
 bool api_call_sees(const struct fp_api_call *c, struct fp_str team)

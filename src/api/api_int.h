@@ -21,6 +21,7 @@ struct fp_api {
     struct fp_list waiting;  /* calls that wait for a newer revision */
     struct fp_cidr *proxies; /* api.trusted_proxies */
     size_t proxies_n;
+    struct api_audit *audit;
 };
 
 enum api_wait { API_WAIT_NO, API_WAIT_PUBLISHED, API_WAIT_ACKED };
@@ -59,12 +60,16 @@ struct fp_api_call {
     struct fp_api *api;
     struct fp_http_request *r;
     const struct fp_api_route *route, *known; /* of this method; any of this path (metrics) */
-    struct fp_str name; /* the {name} of the path, decoded; data == NULL when there is none */
+    struct fp_str name;     /* the {name} of the path, decoded; data == NULL when there is none */
+    struct fp_str raw_name; /* the same as sent */
     struct fp_str request_id;
     struct fp_snap *snap; /* the generation that authenticated it; holds the token's memory */
     struct fp_snap_token token;
     struct fp_addr client; /* behind trusted proxies: the hop before them */
     struct fp_str user_id; /* "fp_pat_<uuid>", data == NULL when nobody is known */
+    bool
+        unknown; /* a well-formed token that the snapshot does not know: looked up after the body */
+    fp_api_handler looked_up;
     enum fp_auth_grant grant;
     struct fp_problems *problems;
     const char *media;                  /* of the answer; NULL: JSON */
@@ -107,6 +112,21 @@ bool api_call_yaml(const struct fp_api_call *c); /* the body is YAML (routes wit
 
 /* api_metric.c: a method by number */
 unsigned api_metric_method(struct fp_str method);
+/* api_auth.c */
+enum api_auth { API_AUTH_OK, API_AUTH_ANSWERED, API_AUTH_UNKNOWN /* ask the database */ };
+enum api_auth api_auth_check(struct fp_api_call *c);
+void api_auth_refuse(struct fp_api_call *c, enum fp_auth_verdict v); /* answers */
+/* Asks the database for the id; then(c) when it is a good token, else it was answered. */
+void api_auth_look_up(struct fp_api_call *c, fp_api_handler then);
+
+/* api_audit.c: rows that no change carries, written beside the request (contract §11.5) */
+void api_audit_init(struct fp_api *api);
+void api_audit_fini(struct fp_api *api);
+/* id: of the token when it is well-formed; its name is told when the secret was right */
+void api_audit_failed(struct fp_api_call *c, enum fp_auth_verdict v, struct fp_str id);
+void api_audit_forbidden(struct fp_api_call *c, const char *required);
+void api_audit_used(struct fp_api_call *c); /* last use, and the success row */
+
 /* api_client.c: the client's address */
 struct fp_addr api_client_of(const struct fp_api *api, struct fp_http_request *r);
 /* api_cors.c: what every answer and what a preflight's answer carries */
@@ -115,6 +135,7 @@ void api_cors_preflight(struct fp_api_call *c, struct api_headers *h, const char
 /* api_limit.c: true after a 429 was sent */
 bool api_limit_failure(struct fp_api_call *c);
 bool api_limit_write(struct fp_api_call *c);
+struct fp_str api_limit_address(const struct fp_api_call *c); /* the client as a key */
 /* api_option.c: reads the options into c->options; bad ones become problems */
 void api_options_read(struct fp_api_call *c);
 
@@ -127,7 +148,8 @@ void api_wait_written(struct fp_api_call *c, uint64_t revision, bool changed);
 void api_wait_wake(struct fp_api *api);     /* a new generation is served */
 void api_wait_leave(struct fp_api_call *c); /* the client is gone; no-op when not waiting */
 
-/* api_respond.c: each ends the call */
+/* api_respond.c: a path without what follows a token's id; the others end the call */
+struct fp_str api_masked(struct fp_api_call *c, struct fp_str path);
 void api_header_add(struct api_headers *h, const char *name, struct fp_str value);
 void api_respond(struct fp_api_call *c, int status, struct api_headers *h, struct fp_str body);
 /* message in printf form; problems may be NULL; h may be NULL */
@@ -198,3 +220,4 @@ void api_token_get(struct fp_api_call *c);
 void api_token_patch(struct fp_api_call *c);
 void api_token_revoke(struct fp_api_call *c);
 void api_token_rotate(struct fp_api_call *c);
+void api_audit_list(struct fp_api_call *c);

@@ -7,7 +7,7 @@
 #include "core/core_clock.h"
 
 /* The client as a key: an IPv6 address counts by its /64. */
-static struct fp_str address_key(struct fp_api_call *c)
+struct fp_str api_limit_address(const struct fp_api_call *c)
 {
     const struct fp_addr *a = &c->client;
     if (a->ss.ss_family == AF_INET6)
@@ -31,7 +31,7 @@ bool api_limit_failure(struct fp_api_call *c)
     if (!o->failure_limit)
         return false;
     uint64_t wait_ms =
-        fp_limit_fail(o->page->limits, address_key(c), o->failure_limit, fp_clock_mono_ms());
+        fp_limit_fail(o->page->limits, api_limit_address(c), o->failure_limit, fp_clock_mono_ms());
     if (wait_ms)
         too_many(c, wait_ms, "too many failed authentications from this address");
     return wait_ms != 0;
@@ -45,7 +45,7 @@ bool api_limit_write(struct fp_api_call *c)
         wait_ms = fp_limit_take(o->page->limits, FP_LIMIT_TOKEN_WRITES, c->token.id,
                                 o->write_rate_token, o->write_burst, now_ms);
     if (!wait_ms && o->write_rate_address)
-        wait_ms = fp_limit_take(o->page->limits, FP_LIMIT_ADDRESS_WRITES, address_key(c),
+        wait_ms = fp_limit_take(o->page->limits, FP_LIMIT_ADDRESS_WRITES, api_limit_address(c),
                                 o->write_rate_address, o->write_burst, now_ms);
     if (wait_ms)
         too_many(c, wait_ms, "too many writes");

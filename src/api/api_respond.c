@@ -35,7 +35,7 @@ static const char *error_of(int status)
 }
 
 /* A token in a path is a secret: what follows its id is masked (contract §4.1). */
-static struct fp_str masked(struct fp_api_call *c, struct fp_str path)
+struct fp_str api_masked(struct fp_api_call *c, struct fp_str path)
 {
     static const char prefix[] = "fp_pat_";
     const char *p = memmem(path.data, path.len, prefix, sizeof(prefix) - 1);
@@ -52,7 +52,7 @@ static void log_access(struct fp_api_call *c, int status)
     const struct fp_http_request *r = c->r;
     struct fp_log_field f[] = {
         FP_LOG_S("method", r->method),
-        FP_LOG_S("path", masked(c, r->path)),
+        FP_LOG_S("path", api_masked(c, r->path)),
         FP_LOG_I("status", status),
         FP_LOG_I("duration_ms", (int64_t)((fp_clock_mono_ns() - r->start_ns) / 1000000)),
         {.key = "user_id", .type = FP_LOG_F_NULL},
@@ -163,6 +163,10 @@ void api_too_large(struct fp_http_request *r, uint64_t limit, void *api)
 {
     struct fp_api_call *c = r->user;
     (void)api;
+    if (c->unknown) { /* not looked up: who is not known is told nothing else */
+        api_auth_refuse(c, FP_AUTH_NOT_FOUND);
+        return;
+    }
     api_fail(c, 413, NULL, NULL, "the request body is larger than the limit of %llu bytes",
              (unsigned long long)limit);
 }

@@ -31,6 +31,7 @@ static const struct fp_api_route routes[] = {
     {"PATCH", "/api/v1/tokens/{id}", "tokens", "write", api_token_patch, FP_KIND_TOKEN, API_BODY},
     {"DELETE", "/api/v1/tokens/{id}", "tokens", "write", api_token_revoke, FP_KIND_TOKEN, 0},
     {"POST", "/api/v1/tokens/{id}/rotate", "tokens", "write", api_token_rotate, FP_KIND_TOKEN, 0},
+    {"GET", "/api/v1/audit-logs", "audit", "read", api_audit_list, FP_KIND_N, 0},
     RESOURCE("clusters", FP_KIND_CLUSTER),
     RESOURCE("routes", FP_KIND_ROUTE),
     RESOURCE("listeners", FP_KIND_LISTENER),

@@ -25,6 +25,11 @@ extern const struct fp_auth_info fp_auth_infos[];
  * snapshot. */
 enum fp_auth_verdict fp_auth_check(const struct fp_snap *s, struct fp_str authorization,
                                    int64_t now_wall_ms, struct fp_snap_token *token);
+/* The two parts of a header's value; false: not our format. */
+bool fp_auth_split(struct fp_str authorization, struct fp_str *id, struct fp_str *secret);
+/* The same decision for a token from elsewhere; NULL: there is none of that id. */
+enum fp_auth_verdict fp_auth_judge(const struct fp_snap_token *token, struct fp_str secret,
+                                   int64_t now_wall_ms);
 bool fp_auth_scope_valid(struct fp_str scope); /* contract §4.4 pattern */
 /*
  * May this token do `action` ("read", "write") on `resource` ("clusters")?  ALL: every team. TEAMS:

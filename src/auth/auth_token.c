@@ -29,7 +29,7 @@ static bool secret_char(char c)
 }
 
 /* "Bearer fp_pat_<uuid>.<secret>", the word optional and case-insensitive (contract §2.2). */
-static bool split(struct fp_str header, struct fp_str *id, struct fp_str *secret)
+bool fp_auth_split(struct fp_str header, struct fp_str *id, struct fp_str *secret)
 {
     struct fp_str v = fp_str_trim(header);
     if (v.len > 7 && fp_str_case_eq(fp_str_n(v.data, 7), FP_STR("bearer ")))
@@ -52,23 +52,14 @@ static bool split(struct fp_str header, struct fp_str *id, struct fp_str *secret
     return true;
 }
 
-enum fp_auth_verdict fp_auth_check(const struct fp_snap *s, struct fp_str authorization,
-                                   int64_t now_wall_ms, struct fp_snap_token *token)
+enum fp_auth_verdict fp_auth_judge(const struct fp_snap_token *token, struct fp_str secret,
+                                   int64_t now_wall_ms)
 {
     static const uint8_t dummy[FP_SHA256_BYTES];
-    struct fp_str id, secret;
-    struct fp_snap_entry e;
     uint8_t hash[FP_SHA256_BYTES];
-
-    if (!authorization.data || fp_str_trim(authorization).len == 0)
-        return FP_AUTH_MISSING;
-    if (!split(authorization, &id, &secret))
-        return FP_AUTH_MALFORMED;
     fp_sha256(secret.data, secret.len, hash);
-    bool known =
-        fp_snap_find(s, FP_KIND_TOKEN, id, &e) && fp_snap_token_decode(e.blob, token) == FP_OK;
-    bool same = fp_equal_ct(hash, known ? token->secret_hash : dummy, sizeof(hash));
-    if (!known)
+    bool same = fp_equal_ct(hash, token ? token->secret_hash : dummy, sizeof(hash));
+    if (!token)
         return FP_AUTH_NOT_FOUND;
     if (!same)
         return FP_AUTH_BAD_SECRET;
@@ -79,4 +70,18 @@ enum fp_auth_verdict fp_auth_check(const struct fp_snap *s, struct fp_str author
     if (token->status != FP_TOKEN_ACTIVE)
         return FP_AUTH_INACTIVE;
     return FP_AUTH_OK;
+}
+
+enum fp_auth_verdict fp_auth_check(const struct fp_snap *s, struct fp_str authorization,
+                                   int64_t now_wall_ms, struct fp_snap_token *token)
+{
+    struct fp_str id, secret;
+    struct fp_snap_entry e;
+    if (!authorization.data || fp_str_trim(authorization).len == 0)
+        return FP_AUTH_MISSING;
+    if (!fp_auth_split(authorization, &id, &secret))
+        return FP_AUTH_MALFORMED;
+    bool known =
+        fp_snap_find(s, FP_KIND_TOKEN, id, &e) && fp_snap_token_decode(e.blob, token) == FP_OK;
+    return fp_auth_judge(known ? token : NULL, secret, now_wall_ms);
 }

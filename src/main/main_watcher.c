@@ -246,6 +246,7 @@ static bool open_watch(struct watcher *w)
                    .statement_timeout_ms = c->database.statement_timeout_ms,
                    .poll_interval_ms = c->database.poll_interval_ms,
                    .auto_migrate = c->database.auto_migrate,
+                   .audit_retention_ms = c->audit.retention_ms,
                    .default_gateway = c->bootstrap.default_gateway,
                    .seed = &w->seed},
         .pool = w->pool,

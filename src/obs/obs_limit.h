@@ -12,7 +12,15 @@
 struct fp_limits;
 struct fp_limits *fp_limits_new(void); /* shared anonymous pages; never NULL, never freed */
 
-enum fp_limit_kind { FP_LIMIT_TOKEN_WRITES, FP_LIMIT_ADDRESS_WRITES, FP_LIMIT_AUTH_FAILURES };
+enum fp_limit_kind {
+    FP_LIMIT_TOKEN_WRITES,
+    FP_LIMIT_ADDRESS_WRITES,
+    FP_LIMIT_AUTH_FAILURES,
+    FP_LIMIT_TOKEN_USES,    /* last use is noted */
+    FP_LIMIT_TOKEN_LOOKUPS, /* unknown ids asked of the database, all of the instance */
+    FP_LIMIT_TOKEN_UNKNOWN, /* an id that the database does not know either */
+    FP_LIMIT_FAILURE_ROWS,  /* audit rows of an address */
+};
 
 /* Takes one token from the bucket of `key`, which refills at per_minute and holds `burst`.  0, or
  * the milliseconds until the next token. */

@@ -17,12 +17,14 @@
 #define BEAT_MS        10000 /* contract §14: heartbeat, answered within 2 s */
 #define BEAT_ANSWER_MS 2000
 #define DEAF_POLL_MS   1000
-#define DEAF_MAX       2 /* heartbeats unheard on fresh connections until LISTEN is given up */
+#define DEAF_MAX       2     /* heartbeats unheard on fresh connections until LISTEN is given up */
+#define CHORES_MS      60000 /* contract §4.2: the expiry pass */
 #define BACKOFF_MIN_MS 100
 #define BACKOFF_MAX_MS 3000
 
 static const char poll_sql[] = "SELECT revision, epoch, commit_id FROM config_revision";
 static const char beat_sql[] = "SELECT pg_notify($1::text, '')";
+static const char chores_sql[] = "SELECT expired_n, pruned_n FROM flowplane_chores($1::bigint)";
 static const struct store_params none;
 
 static void pump(struct fp_follow *f);
@@ -44,6 +46,7 @@ static void drop(struct fp_follow *f)
     fp_timer_stop(&f->poll);
     fp_timer_stop(&f->beat);
     fp_timer_stop(&f->answer);
+    fp_timer_stop(&f->chores);
     f->stage = FOLLOW_AWAY;
     f->storing = NULL; /* still first in the queue */
     if (f->load.running)
@@ -139,7 +142,7 @@ static void on_listening(const struct store_answer *a, void *arg)
         return;
     f->stage = FOLLOW_READY;
     f->backoff_ms = 0;
-    f->want_poll = true;
+    f->want_poll = f->want_chores = true;
     f->want_beat = !f->pooled;
     if (f->pooled && !f->warned) {
         f->warned = true;
@@ -251,6 +254,38 @@ static void on_poll_timer(struct fp_timer *t)
     pump(f);
 }
 
+static void on_chores_done(const struct store_answer *a, void *arg)
+{
+    struct fp_follow *f = arg;
+    if (a->end == STORE_END_SQL && store_verdict(a->sqlstate) != STORE_READ_ONLY)
+        fp_log_warn(FP_LOG_STORE, "chores: %s (SQLSTATE %s)", a->message, a->sqlstate);
+    else if (store_follow_failed(f, a, "chores"))
+        return;
+    else if (store_cell_i64(a->result, 0, 0) || store_cell_i64(a->result, 0, 1))
+        fp_log_info(FP_LOG_AUDIT, "%lld tokens expired, %lld audit rows pruned",
+                    (long long)store_cell_i64(a->result, 0, 0),
+                    (long long)store_cell_i64(a->result, 0, 1));
+    fp_timer_start(f->loop, &f->chores, CHORES_MS);
+    pump(f);
+}
+
+static void do_chores(struct fp_follow *f)
+{
+    struct store_params p = {.n = 0};
+    struct fp_arena *scratch = fp_arena_new(NULL);
+    f->want_chores = false;
+    store_param_i64(&p, scratch, (int64_t)f->o.audit_retention_ms);
+    store_follow_send(f, "chores", chores_sql, &p, f->o.statement_timeout_ms, on_chores_done);
+    fp_arena_free(&scratch);
+}
+
+static void on_chores_timer(struct fp_timer *t)
+{
+    struct fp_follow *f = t->arg;
+    f->want_chores = true;
+    pump(f);
+}
+
 /* ---- loading and storing */
 
 void store_load_done(struct fp_follow *f, bool ok)
@@ -348,6 +383,8 @@ static void pump(struct fp_follow *f)
         f->storing = FP_CONTAINER(f->encoded.next, struct store_request, link);
         store_follow_send(f, f->storing->name, f->storing->sql, &f->storing->params,
                           f->o.statement_timeout_ms, on_stored);
+    } else if (f->want_chores) {
+        do_chores(f);
     }
 }
 
@@ -370,6 +407,7 @@ struct fp_follow *fp_follow_new(struct fp_loop *loop, const struct fp_follow_opt
     f->poll = (struct fp_timer){.cb = on_poll_timer, .arg = f};
     f->beat = (struct fp_timer){.cb = on_beat_timer, .arg = f};
     f->answer = (struct fp_timer){.cb = judge_beat, .arg = f};
+    f->chores = (struct fp_timer){.cb = on_chores_timer, .arg = f};
     f->refuse = (struct fp_task){.cb = on_refuse, .arg = f};
     fp_list_init(&f->encoded);
     store_migrate_init(f);
@@ -389,6 +427,7 @@ void fp_follow_free(struct fp_follow **follow)
     fp_timer_stop(&f->poll);
     fp_timer_stop(&f->beat);
     fp_timer_stop(&f->answer);
+    fp_timer_stop(&f->chores);
     fp_task_cancel(&f->refuse);
     while ((n = fp_list_pop_front(&f->encoded)) != NULL)
         fp_arena_free(&FP_CONTAINER(n, struct store_request, link)->arena);

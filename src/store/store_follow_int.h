@@ -41,6 +41,8 @@ struct fp_follow {
     unsigned deaf; /* heartbeats in a row that nobody heard */
     char beat_channel[48], listen_sql[128];
     struct fp_timer poll, beat /* the next one */, answer /* of the last one */;
+    bool want_chores; /* flowplane_chores (sql/0006) */
+    struct fp_timer chores;
     struct follow_load load;
     struct fp_task refuse;  /* a load asked for while there is no connection */
     struct fp_list encoded; /* struct store_request, waiting to be stored */

@@ -5,10 +5,10 @@
 
 /* the first word of a statement's name in the log */
 const char *const fp_store_operations[] = {
-    "create", "replace",   "delete",    "load", "store", "listen", "heartbeat",
-    "poll",   "bootstrap", "migration", "get",  "list",  "use",    NULL};
-const char *const fp_store_tables[] = {"clusters", "routes",    "listeners", "endpoints",
-                                       "secrets",  "resources", "tokens",    NULL};
+    "create",    "replace",   "delete", "load", "store", "listen", "heartbeat", "poll",
+    "bootstrap", "migration", "get",    "list", "use",   "audit",  "chores",    NULL};
+const char *const fp_store_tables[] = {"clusters",  "routes", "listeners",  "endpoints", "secrets",
+                                       "resources", "tokens", "audit_logs", NULL};
 
 /* Beyond the last one when there is none: "other". */
 static unsigned index_of(const char *const *names, struct fp_str name)

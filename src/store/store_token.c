@@ -4,8 +4,6 @@
  * triggers. Must never see a secret nor log a digest.
  */
 #include "store/store_token.h"
-#include "core/core_assert.h"
-#include "core/core_buf.h"
 #include "core/core_log.h"
 #include "store/store_int.h"
 
@@ -120,12 +118,6 @@ static const char list_sql[] =
                                           "$1::bigint OFFSET $2::bigint) x";
 static const char secret_sql[] = "SELECT name, status, secret_hash, scopes, expires_at FROM tokens "
                                  "WHERE token_id = $1::text::uuid";
-/* Rows that somebody else holds are skipped: it is only a time. */
-static const char used_sql[] =
-    "UPDATE tokens SET last_used_at = now() WHERE token_id IN (SELECT t.token_id FROM tokens t\n"
-    "  WHERE t.token_id IN (SELECT jsonb_array_elements_text($1::jsonb)::uuid)\n"
-    "  AND (t.last_used_at IS NULL OR t.last_used_at < now() - interval '1 minute')\n"
-    "  ORDER BY t.token_id FOR NO KEY UPDATE SKIP LOCKED)";
 
 static const struct {
     const char *text;
@@ -295,29 +287,5 @@ void fp_store_token_secret(struct fp_store *s, struct fp_str id, fp_token_secret
     struct store_request *r = request("get secret", secret_sql, found_secret, arg, &call);
     call->cb.secret = cb;
     store_param_text(&r->params, fp_arena_str(r->arena, id));
-    store_pool_submit(s, r);
-}
-
-static void used(const struct store_answer *a, void *arg)
-{
-    (void)arg;
-    if (a->end == STORE_END_SQL)
-        fp_log_warn(FP_LOG_STORE, "last use of tokens is not noted: %s (SQLSTATE %s)", a->message,
-                    a->sqlstate);
-}
-
-void fp_store_token_used(struct fp_store *s, const struct fp_str *ids, size_t n)
-{
-    struct store_request *r = store_request_new("use token", used_sql);
-    struct fp_buf b = {0};
-    r->table = "tokens";
-    r->done = used;
-    for (size_t i = 0; i < n; i++) {
-        fp_buf_append_byte(&b, i ? ',' : '[');
-        fp_buf_append_json(&b, ids[i]);
-    }
-    fp_buf_append_byte(&b, ']');
-    store_param_json(&r->params, r->arena, fp_buf_str(&b));
-    fp_buf_fini(&b);
     store_pool_submit(s, r);
 }

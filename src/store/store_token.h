@@ -59,6 +59,3 @@ struct fp_token_secret { /* what authenticates (contract §4.3); borrowed for th
 };
 typedef void (*fp_token_secret_cb)(const struct fp_token_secret *t, void *arg);
 void fp_store_token_secret(struct fp_store *s, struct fp_str id, fp_token_secret_cb cb, void *arg);
-
-/* last_used_at = now where it is older than a minute; nobody waits for it, failures are logged. */
-void fp_store_token_used(struct fp_store *s, const struct fp_str *ids, size_t n);

@@ -85,6 +85,8 @@ static void open_api(struct fp_worker *w)
         .write_rate_address = c->api.write_rate_address,
         .write_burst = c->api.write_burst,
         .failure_limit = c->auth.failure_limit,
+        .audit_success_interval_ms = c->audit.auth_success_interval_ms,
+        .audit_failure_rows = c->audit.failure_rows_per_minute,
         .token_lifetime_ms = c->auth.default_lifetime_ms,
     };
     w->api = fp_api_new(w->loop, &o);

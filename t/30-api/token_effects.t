@@ -1,0 +1,107 @@
+#!/usr/bin/env python3
+"""Contract §4.2 "effect times", §4.3 look-up, expiry pass, lastUsedAt: on this instance and on another."""
+import re
+import time
+
+from fp_harness import Flowplane, Postgres, wait_until
+from fp_tap import is_, like, ok, run
+
+with run():
+    pg = Postgres()
+    a = Flowplane(pg, name="a", conf={"auth.failure_limit": 0})
+    b = Flowplane(pg, name="b", conf={"auth.failure_limit": 0, "observability.log_filter": "info,sqlx=debug"})
+    b.token = a.token
+
+    def make(*scopes, **more):
+        r = a.post("/api/v1/tokens", {"name": "some-token", "scopes": list(scopes), **more})
+        assert r.status == 201, r.text
+        return r.json
+
+    def status(fp, value):
+        return fp.get("/api/v1/clusters", token=value).status
+
+    def refused_after(fp, value, want=401):
+        """Seconds until no worker of fp takes the token for three times in a row."""
+        start, n = time.monotonic(), 0
+        while n < 6:
+            n = n + 1 if status(fp, value) == want else 0
+            last = time.monotonic() - start
+            if last > 5:
+                break
+        return last
+
+    # ---- made here, valid there at once: the look-up or the snapshot
+    for i in range(5):
+        t = make("clusters:read")
+        is_(status(b, t["token"]), 200, f"made on one instance, used on the other at once, {i}")
+
+    # ---- revoked, rotated, narrowed
+    for deed, call, want in (("revoked", lambda t: a.delete(f"/api/v1/tokens/{t['id']}"), 401),
+                             ("rotated", lambda t: a.request("POST", f"/api/v1/tokens/{t['id']}/rotate"), 401),
+                             ("narrowed", lambda t: a.request("PATCH", f"/api/v1/tokens/{t['id']}", {"scopes": ["routes:read"]}), 403)):
+        t = make("clusters:read")
+        is_((status(a, t["token"]), status(b, t["token"])), (200, 200), f"to be {deed}: valid on both")
+        is_(call(t).status, 200, f"{deed}")
+        is_([status(a, t["token"]) for _ in range(8)], [want] * 8, f"{deed}: refused here by each worker from the response on")
+        took = refused_after(b, t["token"], want)
+        ok(took < 1.2, f"{deed}: refused on the other within a second", took)
+
+    # ---- the look-up of unknown ids
+    def asked():
+        return len(re.findall(r"FROM tokens WHERE token_id = ", b.log()))
+    bad = "fp_pat_9c41f0de-2f6c-4b39-8f53-1d4b7e1c20a{:01x}." + "x" * 48
+    before = asked()
+    start = time.monotonic()
+    is_({status(b, bad.format(1)) for _ in range(30)}, {401}, "an unknown id: 401")
+    took = time.monotonic() - start
+    n = asked() - before
+    ok(1 <= n <= 2 + took, f"a negative answer is kept for a second: {n} look-ups in {took:.2f} s", n)
+    time.monotonic()
+    before, start = asked(), time.monotonic()
+    for i in range(200):
+        b.get("/api/v1/clusters", token=f"fp_pat_9c41f0de-2f6c-4b39-8f53-{i:012x}." + "x" * 48)
+    took, n = time.monotonic() - start, asked() - before
+    ok(0 < n <= 10 + 10 * took + 1, f"at most ten a second: {n} in {took:.2f} s of 200 ids", n)
+    before = asked()
+    is_({b.get("/api/v1/clusters", token=v).status for v in (None, "x", "fp_pat_" + "y" * 36 + "." + "x" * 48, t["token"])}, {401, 403},
+        "malformed, missing and known ones")
+    is_(asked(), before, "ask nothing of the database")
+    r = b.post("/api/v1/clusters", b"x" * (3 << 20), token=bad.format(2), headers={"Content-Type": "application/json"})
+    is_(r.status, 401, "an unknown token with a body that is too large: 401")
+
+    # ---- expiry: by wall clock at once; the pass at the next start or minute
+    t = make("clusters:read", expiresAt=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 2)))
+    is_(status(a, t["token"]), 200, "not yet expired")
+    wait_until(lambda: status(a, t["token"]) == 401, 5, "expired by the clock")
+    r = a.get("/api/v1/clusters", token=t["token"])
+    is_(r.json["message"], "unauthorized: token expired", "expired: its message")
+    is_(a.get(f"/api/v1/tokens/{t['id']}").json["status"], "active", "no pass yet")
+    b.restart()
+    wait_until(lambda: a.get(f"/api/v1/tokens/{t['id']}").json["status"] == "expired", 10, "the pass of a starting instance")
+    is_(pg.psql(f"SELECT user_id, metadata ? 'expired_at', count(*) FROM audit_logs WHERE event_type = 'auth.token.expired' AND resource_id = '{t['id']}' GROUP BY 1, 2"),
+        "system\tt\t1", "one auth.token.expired row")
+    is_(pg.psql("SELECT count(*) FROM tokens WHERE status = 'active' AND expires_at < now()"), "0", "all due ones")
+
+    # ---- lastUsedAt
+    t = make("clusters:read")
+    revision = pg.psql("SELECT revision FROM config_revision")
+    is_(a.get(f"/api/v1/tokens/{t['id']}").json["lastUsedAt"], None, "never used")
+    status(a, t["token"])
+    at = wait_until(lambda: a.get(f"/api/v1/tokens/{t['id']}").json["lastUsedAt"], 5, "last use is noted")
+    like(at, r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$", "lastUsedAt")
+    before = pg.psql(f"SELECT last_used_at FROM tokens WHERE token_id = '{t['id']}'")
+    for _ in range(20):
+        status(a, t["token"]), status(b, t["token"])
+    wait_until(lambda: pg.psql(f"SELECT count(*) FROM audit_logs WHERE event_type = 'auth.token.authenticated' AND resource_id = '{t['id']}'") == "1", 5)
+    is_(pg.psql(f"SELECT last_used_at FROM tokens WHERE token_id = '{t['id']}'"), before, "at most once a minute, whichever instance")
+    is_((pg.psql("SELECT revision FROM config_revision"), a.get(f"/api/v1/tokens/{t['id']}").json["version"]), (revision, 1), "neither revision nor version moves")
+
+    # ---- with the database away
+    pg.stop()
+    wait_until(lambda: a.get("/api/v1/tokens/self").status == 503, 10, "the database is away")
+    is_((status(a, a.token), status(a, t["token"])), (200, 200), "running tokens stay valid by the snapshot")
+    is_(status(a, bad.format(7)), 401, "an unknown one is refused")
+    r = a.post("/api/v1/tokens", {"name": "abc", "scopes": ["clusters:read"]})
+    is_((r.status, r.headers["Retry-After"]), (503, "2"), "a write: 503 with Retry-After")
+    pg.start()
+    wait_until(lambda: a.get("/api/v1/tokens/self").status == 200, 15, "the database is back")
