@@ -179,7 +179,7 @@ struct fp_http_verdict api_call_headers(struct fp_http_request *r, void *arg)
     struct fp_api_call *c = call_new(api, r);
     if (!admitted(c))
         return (struct fp_http_verdict){.respond_now = true};
-    return (struct fp_http_verdict){.body_limit = c->route->flags & API_BULK
+    return (struct fp_http_verdict){.body_limit = c->route && c->route->flags & API_BULK
                                                       ? api->o.bulk_body_limit_bytes
                                                       : api->o.body_limit_bytes};
 }
