@@ -1,8 +1,9 @@
 /*
  * Suspects of a rejection (contract P7), in workers.  Those whose bytes were new in it stay at the
  * bytes that were ACKed before; each is tried once, alone, a second after the last verdict; who
- * passes stays, the others wait until any of them changes.  Must never send rejected contents again
- * (N-3): a suspect that was alone in the rejected answer has had its trial.
+ * passes stays, the others wait until any of them changes.  When the client names culprits, the
+ * others are tried at once and together: it runs them already (N-6).  Must never send rejected
+ * contents again (N-3): a suspect that was alone in the rejected answer has had its trial.
  */
 #include "xds/xds_isolate_int.h"
 #include <stdlib.h>
@@ -22,8 +23,7 @@ struct fp_xds_isolation {
     uint64_t view_id;              /* the suspects' bytes are those of this view */
     uint64_t sum[4];               /* terms of those that are kept apart */
     struct fp_xds_state *baseline; /* ACKed before the rejection; NULL: nothing was */
-    uint32_t trying;               /* or NOBODY */
-    uint32_t apart_n, untried_n;
+    uint32_t trying_n, apart_n, untried_n;
     uint8_t verdicts[];
 };
 
@@ -112,6 +112,8 @@ static void judge(struct fp_xds_isolation *iso, uint32_t i, enum verdict v)
     bool was = is_apart(iso->verdicts[i]), now = is_apart(v);
     iso->untried_n -= iso->verdicts[i] == UNTRIED;
     iso->untried_n += v == UNTRIED;
+    iso->trying_n -= iso->verdicts[i] == TRYING;
+    iso->trying_n += v == TRYING;
     iso->verdicts[i] = (uint8_t)v;
     iso->apart_n += now;
     iso->apart_n -= was;
@@ -124,7 +126,7 @@ static void judge(struct fp_xds_isolation *iso, uint32_t i, enum verdict v)
 
 static void schedule(struct fp_xds_isolation *iso)
 {
-    if (iso->untried_n && iso->trying == NOBODY && !fp_timer_running(&iso->timer))
+    if (iso->untried_n && !iso->trying_n && !fp_timer_running(&iso->timer))
         fp_timer_start(iso->stream->engine->loop, &iso->timer, TRIAL_MS);
 }
 
@@ -138,7 +140,6 @@ static void on_trial(struct fp_timer *t)
     for (uint32_t i = 0; i < iso->suspects->n; i++)
         if (iso->verdicts[i] == UNTRIED) {
             judge(iso, i, TRYING);
-            iso->trying = i;
             fp_xds_engine_wake(iso->stream->engine, iso->stream);
             return;
         }
@@ -152,7 +153,6 @@ static struct fp_xds_isolation *isolate(struct fp_xds_stream *st, struct fp_xds_
     iso->ts = ts;
     iso->suspects = suspects;
     fp_xds_state_set(&iso->baseline, ts->acked);
-    iso->trying = NOBODY;
     iso->timer = (struct fp_timer){.cb = on_trial, .arg = iso};
     iso->view_id = ts->sent->view->id;
     for (uint32_t i = 0; i < suspects->n; i++) {
@@ -180,7 +180,72 @@ static struct fp_xds_isolation *widen(struct fp_xds_stream *st, struct fp_xds_su
     return iso;
 }
 
-void fp_xds_isolation_begin(struct fp_xds_stream *st, enum fp_kind kind)
+/* ---- whom the client names: `cluster(s) odd: …`, `listener 'odd' …`, `… in route odd` ---- */
+
+#define QUOTES "'\"`"
+
+/* Marks the suspect that a word is about; sure: set apart by a colon or quotes. */
+static void mark(const struct fp_xds_suspects *s, struct fp_str word, bool sure, uint8_t *named)
+{
+    size_t from = word.len && strchr(QUOTES "(", word.data[0]) ? 1 : 0, to = word.len;
+    bool quoted = from && word.data[0] != '(', colon = false;
+    while (to > from && strchr(QUOTES ").,;:", word.data[to - 1])) {
+        quoted &= !strchr(QUOTES, word.data[to - 1]) || word.data[to - 1] == word.data[0];
+        colon |= word.data[--to] == ':';
+    }
+    uint32_t i = index_of(s, fp_str_n(word.data + from, to - from));
+    if (i != NOBODY && (!sure || quoted || colon))
+        named[i] = 1;
+}
+
+static uint32_t find_named(const struct fp_xds_suspects *s, struct fp_str message, uint8_t *named)
+{
+    uint32_t n = 0;
+    for (int sure = 1; sure >= 0 && !n; sure--) {
+        for (size_t at = 0, end; at < message.len; at = end + 1) {
+            for (end = at; end < message.len && (unsigned char)message.data[end] > ' '; end++)
+                ;
+            mark(s, fp_str_n(message.data + at, end - at), sure, named);
+        }
+        for (uint32_t i = 0; i < s->n; i++)
+            n += named[i];
+    }
+    return n;
+}
+
+/* The others of the rejected answer: fewer than were in it, so this comes to an end. */
+static void try_innocents(struct fp_xds_isolation *iso, const struct fp_xds_change *c,
+                          struct fp_str message)
+{
+    if (message.len > FP_STATUS_MESSAGE_BYTES)
+        message.len = FP_STATUS_MESSAGE_BYTES;
+    uint8_t *named = fp_mem_zalloc(iso->suspects->n);
+    uint32_t culprits = 0;
+    if (find_named(iso->suspects, message, named))
+        for (uint32_t i = 0; i < c->changed_n; i++)
+            culprits += named[index_of(iso->suspects, c->changed[i].name)];
+    for (uint32_t i = 0; i < c->changed_n && culprits; i++) {
+        uint32_t at = index_of(iso->suspects, c->changed[i].name);
+        if (!named[at])
+            judge(iso, at, TRYING);
+    }
+    fp_mem_free(named);
+}
+
+/* The rejected answer was a trial, and nothing else. */
+static bool was_trial(const struct fp_xds_isolation *iso, const struct fp_xds_change *c)
+{
+    if (c->changed_n != iso->trying_n)
+        return false;
+    for (uint32_t i = 0; i < c->changed_n; i++) {
+        uint32_t at = index_of(iso->suspects, c->changed[i].name);
+        if (at == NOBODY || iso->verdicts[at] != TRYING)
+            return false;
+    }
+    return true;
+}
+
+void fp_xds_isolation_begin(struct fp_xds_stream *st, enum fp_kind kind, struct fp_str message)
 {
     struct fp_xds_subscription *ts = &st->types[kind];
     if (!ts->in_flight || !ts->sent)
@@ -192,15 +257,15 @@ void fp_xds_isolation_begin(struct fp_xds_stream *st, enum fp_kind kind)
     bool alone = c->changed_n == 1;
     if (!iso) {
         iso = isolate(st, ts, shared(ts->sent, ts->acked, c));
-    } else if (!alone || iso->trying == NOBODY ||
-               index_of(iso->suspects, c->changed[0].name) != iso->trying) {
+    } else if (!was_trial(iso, c)) {
         iso = widen(st, ts, c);
         fp_xds_isolation_end(ts);
     }
     ts->isolation = iso;
-    iso->trying = NOBODY;
-    if (alone)
-        judge(iso, index_of(iso->suspects, c->changed[0].name), BAD);
+    for (uint32_t i = 0; i < c->changed_n; i++)
+        judge(iso, index_of(iso->suspects, c->changed[i].name), alone ? BAD : UNTRIED);
+    if (!alone)
+        try_innocents(iso, c, message);
     schedule(iso);
 }
 
@@ -209,10 +274,9 @@ void fp_xds_isolation_passed(struct fp_xds_subscription *ts)
     struct fp_xds_isolation *iso = ts->isolation;
     if (!iso)
         return;
-    if (iso->trying != NOBODY) {
-        judge(iso, iso->trying, GOOD);
-        iso->trying = NOBODY;
-    }
+    for (uint32_t i = 0; i < iso->suspects->n && iso->trying_n; i++)
+        if (iso->verdicts[i] == TRYING)
+            judge(iso, i, GOOD);
     if (!iso->apart_n)
         fp_xds_isolation_end(ts);
     else
@@ -229,6 +293,11 @@ void fp_xds_isolation_end(struct fp_xds_subscription *ts)
     fp_xds_state_unref(&iso->baseline);
     fp_xds_suspects_unref(&iso->suspects);
     fp_mem_free(iso);
+}
+
+bool fp_xds_isolation_pending(const struct fp_xds_subscription *ts)
+{
+    return ts->isolation && (ts->isolation->untried_n || ts->isolation->trying_n);
 }
 
 /* ---- states ---- */

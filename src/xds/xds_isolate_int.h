@@ -17,8 +17,10 @@ struct fp_xds_suspects { /* immutable; shared by the streams that rejected the s
 };
 void fp_xds_suspects_unref(struct fp_xds_suspects **s);
 
-/* A rejection of ts->sent, which is not taken back yet. */
-void fp_xds_isolation_begin(struct fp_xds_stream *st, enum fp_kind kind);
+/* A rejection of ts->sent, which is not taken back yet; message: the client's, of any length. */
+void fp_xds_isolation_begin(struct fp_xds_stream *st, enum fp_kind kind, struct fp_str message);
+/* A trial is under way or to come. */
+bool fp_xds_isolation_pending(const struct fp_xds_subscription *ts);
 /* The client holds what was sent last; no-op without an isolation. */
 void fp_xds_isolation_passed(struct fp_xds_subscription *ts);
 void fp_xds_isolation_end(struct fp_xds_subscription *ts);

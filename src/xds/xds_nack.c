@@ -103,7 +103,7 @@ void fp_xds_stream_rejected(struct fp_xds_stream *st, enum fp_kind kind,
                      "%s rejected by node %.*s: %.*s", fp_kinds[kind].xds, FP_STR_ARG(st->node->id),
                      FP_STR_ARG(ts->nack->said.message));
     if (!st->engine->options.nack_hold)
-        fp_xds_isolation_begin(st, kind);
+        fp_xds_isolation_begin(st, kind, r->error_message);
     st->engine->counters.nacks++;
     fp_metric_add(FP_METRIC_XDS_NACKS, kind, 0, 0, 1);
     fp_metric_add(FP_METRIC_XDS_RESPONSES, kind, 1, 0, 1);

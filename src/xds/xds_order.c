@@ -166,8 +166,9 @@ static bool gated(struct flush *f, const struct fp_xds_type *type, struct fp_xds
 {
     const struct fp_xds_stream *st = f->st;
     const struct fp_xds_subscription *cds = &st->types[FP_KIND_CLUSTER];
-    /* with no answer under way no ACK will come: a NACK tells nothing of the others in it (N-6) */
-    if (!type->gated || st->overdue || !cds->names || !cds->in_flight)
+    if (!type->gated || st->overdue || !cds->names)
+        return false;
+    if (!cds->in_flight && !fp_xds_isolation_pending(cds)) /* no ACK will come */
         return false;
     struct fp_xds_change *c = fp_xds_state_change(to, from);
     if (!c->changed_n)

@@ -131,6 +131,72 @@ static void named_sets(void)
     world_close(&w);
 }
 
+/* N-6: a client that says whom it rejected runs the others: no set without them may follow. */
+static void culprits(void)
+{
+    struct world *w = world_open(NULL);
+    publish(w, "C/a=1 C/b=bad C/c=1 C/cluster=1 C/d=bad R/r1=1>C/c");
+    struct fp_grpc_call *c = dial(w, "n");
+    ask(c, 'C', "");
+    is_str(got(c), "CDS[a b c cluster d]", "the first answer");
+    say(c, 'C', "", "", c->last[FP_KIND_CLUSTER].nonce,
+        "Error adding/updating cluster(s) b: cluster provided no LB, d: cluster 'd' is odd");
+    turn(w);
+    is_str(got(c), "CDS[a c cluster]", "N-12: the others at once and together");
+    ask(c, 'R', "r1");
+    is_str(got(c), "", "O-7: a route to one of them waits for its ACK");
+    ack(c, 'C');
+    is_str(got(c), "RDS[r1]", "which comes");
+    ack(c, 'R');
+    wait_s(w, 1000);
+    is_str(got(c), "CDS[a b c cluster]", "P7: a culprit alone");
+    nack(c, 'C');
+    wait_s(w, 1000);
+    is_str(got(c), "CDS[a c cluster d]", "and the other");
+    nack(c, 'C');
+    wait_s(w, 60000);
+    is_str(got(c), "", "N-3");
+    publish(w, "C/a=2 C/b=bad C/c=2 C/cluster=1 C/d=bad R/r1=1>C/c");
+    is_str(got(c), "CDS[a c cluster]", "two changes");
+    say(c, 'C', "", "", c->last[FP_KIND_CLUSTER].nonce, "something about a");
+    turn(w);
+    is_str(got(c), "CDS[a c cluster]", "any word, when none stands out: c is tried at once");
+    say(c, 'C', "", "", c->last[FP_KIND_CLUSTER].nonce, "a, c and x");
+    wait_s(w, 1000);
+    is_str(got(c), "CDS[a c cluster]", "after a second rejection: one by one, a");
+    ack(c, 'C');
+    wait_s(w, 60000);
+    is_str(got(c), "", "c was alone in what was rejected");
+    hang_up(&c);
+    world_close(&w);
+}
+
+/* A group that is rejected again, with other words. */
+static void culprits_again(void)
+{
+    struct world *w = world_open(NULL);
+    publish(w, "C/a=1 C/b=1 C/c=1 C/d=1");
+    struct fp_grpc_call *c = dial(w, "n");
+    ask(c, 'C', "");
+    got(c);
+    say(c, 'C', "", "", c->last[FP_KIND_CLUSTER].nonce, "x(s) (b): no");
+    turn(w);
+    is_str(got(c), "CDS[a c d]", "without b");
+    say(c, 'C', "", "", c->last[FP_KIND_CLUSTER].nonce, "'a' is bad");
+    turn(w);
+    is_str(got(c), "CDS[c d]", "without a");
+    nack(c, 'C');
+    is_str(got(c), "", "nobody is named: one by one");
+    for (int i = 0; i < 4; i++) {
+        wait_s(w, 1000);
+        ack(c, 'C');
+    }
+    is_str(got(c), "CDS[a] CDS[a b] CDS[a b c] CDS[a b c d]", "all pass alone");
+    ok(!of(c, FP_KIND_CLUSTER)->isolation, "and the isolation ends");
+    hang_up(&c);
+    world_close(&w);
+}
+
 static void alone(void)
 {
     struct world *w = world_open(NULL);
@@ -333,6 +399,8 @@ int main(void)
 {
     whole_sets();
     named_sets();
+    culprits();
+    culprits_again();
     alone();
     fresh_streams();
     policy_hold();

@@ -102,7 +102,9 @@ static void first_answer(void)
 
 static void no_ack_to_wait_for(void)
 {
-    struct world *w = world_open(NULL);
+    struct fp_xds_options o = {
+        .control_plane_id = "t", .ordering_timeout_ms = 15000, .max_streams = 9, .nack_hold = true};
+    struct world *w = world_open(&o);
     publish(w, "C/a=1 R/r1=1>C/a R/r2=1");
     struct fp_grpc_call *c = started(w);
     publish(w, "C/a=1 C/b=bad R/r1=1>C/a R/r2=1");

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What a real Envoy rejects: one NACK and no loop (N-3, N-4), the good beside it is applied (N-6, N-9), the fix arrives (N-10)."""
+"""What a real Envoy rejects: one NACK and no loop (N-3, N-4), the good beside it is applied (N-6, N-9), the fix and the way back arrive (N-10)."""
 import time
 
 import fp_fleet as fleet
@@ -83,6 +83,11 @@ def restarted():
     took = time.monotonic() - began
     ok(took < 3 * SLOW, f"N-12: a started Envoy gets the good clusters and its routes at once ({took:.2f} s)")
     fp.api("PUT", "/routes/shop", fleet.route("shop", "shop"))
+    with fleet.Load(envoy, port) as load:
+        envoy.wait_stat(STATS["CDS"] + ".update_rejected", lambda n: n == 2)
+        load.more(100)
+    is_(load.failed(), {}, f"P7: the rejected cluster is tried once more, alone: none of {load.total()} requests failed")
+    quiet("CDS", "what failed its trial")
     fp.api("DELETE", "/clusters/new")
     fp.api("DELETE", "/clusters/odd")
     envoy.wait_for(lambda d: set(d["clusters"]) == {"shop", "fence"})
@@ -100,6 +105,25 @@ def routes():
     is_((rejected("RDS"), lines("RDS")), (1, 1), "N-10: the fix arrives; one NACK, logged once")
 
 
+def way_back(table, *bodies):
+    """Two come in one commit, one good and one bad, and go in one commit: back to what Envoy ACKed last."""
+    good, bad = (b["name"] for b in bodies)
+    both = f"name IN ('{good}', '{bad}')"
+    for body in bodies:  # the rows as the API makes them
+        fp.api("POST", f"/{table}", body, want=201)
+    pg.psql(f"CREATE TABLE kept_{table} AS SELECT * FROM {table} WHERE {both}; DELETE FROM {table} WHERE {both}")
+    envoy.wait_for(lambda d: good not in d[table])
+    fence()
+    before = rejected({"clusters": "CDS", "listeners": "LDS"}[table])
+    pg.psql(f"INSERT INTO {table} SELECT * FROM kept_{table}")
+    envoy.wait_for(lambda d: good in d[table])
+    ok(rejected({"clusters": "CDS", "listeners": "LDS"}[table]) > before,
+       f"N-6: of two new {table} in one answer Envoy rejects one, and applies the other")
+    pg.psql(f"DELETE FROM {table} WHERE {both}")
+    envoy.wait_for(lambda d: good not in d[table])
+    ok(True, f"N-6: back to the {table} it ACKed last: it lets go of the one it had applied")
+
+
 ODD = {"name": "odd", "envoy": {"name": "odd", "type": "STATIC", "connectTimeout": "1s", "lbPolicy": "CLUSTER_PROVIDED",
                                 "loadAssignment": {"clusterName": "odd"}}}
 
@@ -115,3 +139,5 @@ with run():
     clusters()
     restarted()
     routes()
+    way_back("clusters", fleet.cluster("good", two.port), ODD)
+    way_back("listeners", fleet.listener("good", extra, "shop"), {**fleet.listener("bad", extra, "shop"), "address": NOT_OURS})
