@@ -19,6 +19,15 @@ def canonical(resource, kind):
     return m.SerializeToString(deterministic=True)
 
 
+def hosts_of(fp, name):
+    return sorted((e["host"], e["port"]) for e in fp.api("GET", f"/clusters/{name}")["config"]["endpoints"])
+
+
+def hosts_in(assignment):
+    addresses = [h["endpoint"]["address"]["socket_address"] for e in assignment.get("endpoints", []) for h in e["lb_endpoints"]]
+    return sorted((a["address"], a["port_value"]) for a in addresses)
+
+
 def same(fp, envoy):
     """Every dynamic resource of Envoy is what REST says, and there are no others."""
     dump, wrong = envoy.config_dump(eds=True), []
@@ -27,6 +36,8 @@ def same(fp, envoy):
         if set(rest) != set(dump[path]):
             wrong.append((path, sorted(rest), sorted(dump[path])))
             continue
+        if path == "clusters":
+            wrong += [("endpoints", n) for n in rest if hosts_of(fp, n) != hosts_in(dump["endpoints"].get(n, {}))]
         wrong += [(path, n) for n in rest if canonical(rest[n], kind) != canonical(dump[path][n], kind)]
     return wrong
 
@@ -58,6 +69,21 @@ with run():
     cds, lds = moved(lambda: fp.api("PUT", "/clusters/shop", fleet.cluster("shop", two.port, connectTimeoutSeconds=9)),
                      lambda: wait_until(lambda: envoy.get(port) == (200, "two"), 10, "the other endpoint"), "endpoints only")
     is_((cds, lds), (0, 0), "endpoints only: neither CDS nor LDS moved (contract §5.2.2)")
+
+    # ---- EDS alone: connections to the hosts that stay are kept
+    both = fleet.cluster("shop", two.port, connectTimeoutSeconds=9)
+    both["endpoints"].append({"host": "127.0.0.1", "port": one.port})
+    opened, closed = (envoy.stat(f"cluster.shop.upstream_cx_{s}") for s in ("total", "destroy"))
+    cds, lds = moved(lambda: fp.api("PUT", "/clusters/shop", both),
+                     lambda: envoy.wait_stat("cluster.shop.membership_total", lambda n: n == 2), "a second endpoint")
+    is_((cds, lds), (0, 0), "a second endpoint: only EDS moved")
+    is_({envoy.get(port)[1] for _ in range(8)}, {"one", "two"}, "both are used")
+    is_([envoy.stat(f"cluster.shop.upstream_cx_{s}") for s in ("total", "destroy")], [opened + 1, closed],
+        "one connection more, to the new host; the old one was kept")
+    both["endpoints"].pop()
+    moved(lambda: fp.api("PUT", "/clusters/shop", both),
+          lambda: envoy.wait_stat("cluster.shop.membership_total", lambda n: n == 1), "without it again")
+
     cds, lds = moved(lambda: fp.api("PUT", "/routes/shop", fleet.route("shop", "shop", prefixRewrite="/new")),
                      lambda: envoy.wait_for(lambda d: "/new" in str(d["routes"])), "route only")
     is_((cds, lds), (0, 0), "route only: neither CDS nor LDS moved")

@@ -41,6 +41,29 @@ with run():
         for kind in ("cluster", "listener"):
             s.send(kind, version=have[kind][0])
         s.expect_nothing("S-16: an Envoy that moves to the other instance is sent nothing it has")
+
+    # ---- a real Envoy moves over, back and forth: equal versions, so nothing of CDS and LDS is sent
+    road = fleet.Relay(a.xds_port)
+    mover, here, there = Envoy(road.port), a, b
+    mover.wait_for(lambda d: "shop" in d["clusters"] and "shop" in d["routes"])
+    identifier = "control_plane.identifier"
+    with fleet.Load(mover, port, 50) as load:
+        for n in range(1, 5):
+            here, there = there, here
+            before = {k: mover.stat(k) for k in ("cluster_manager.cds.update_success", "listener_manager.lds.update_success")}
+            road.move(here.xds_port)
+            # RDS is asked for by name, thus answered: then CDS and LDS, asked before, were dealt with
+            mover.wait_stat("cluster.xds_cluster.upstream_rq_total", lambda v, n=n: v > n, 20)
+            mover.wait_stat("control_plane.connected_state", lambda v: v == 1, 20)
+            wait_until(lambda: f"{identifier}: \"flowplane/{here.dir.name}\"" in mover.admin(f"/stats?type=TextReadouts&filter={identifier}"),
+                       10, f"Envoy shows the other instance ({n})")
+            is_({k: mover.stat(k) for k in before}, before, f"S-16: move {n}: nothing it has is sent again")
+            fp, timeout = (there, 20 + n)
+            fp.api("PUT", "/clusters/shop", fleet.cluster("shop", two.port, connectTimeoutSeconds=timeout))
+            mover.wait_for(lambda d: d["clusters"]["shop"].get("connect_timeout") == f"{timeout}s")
+            ok(True, f"move {n}: what is written on the one it left reaches it")
+    is_(load.failed(), {}, f"none of {load.total()} requests failed meanwhile")
+
     r = a.get("/api/v1/clusters/shop", headers={"Flowplane-Revision": b.put(
         "/api/v1/clusters/shop", fleet.cluster("shop", one.port)).headers["Flowplane-Revision"]})
     is_(r.json["config"]["endpoints"][0]["port"], one.port, "Flowplane-Revision: read on one what was written on the other")
