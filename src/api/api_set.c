@@ -166,17 +166,18 @@ static int tell_trouble(struct api_set *s, const struct fp_store_applied_row *ro
     struct fp_problems *ps = s->c->problems;
     const char *kind = fp_kinds[row->kind].name;
     struct fp_str name = row->name;
-    const char *at = row->item >= 0 ? fp_pointer_push_index(a, "", (size_t)row->item) : "";
+    bool body = row->item >= 0 && !s->conflict_status; /* else there is nothing to point into */
+    const char *at = body ? fp_pointer_push_index(a, "", (size_t)row->item) : "";
     switch (row->trouble) {
     case FP_TROUBLE_TAKEN:
-        fp_problem_add(ps, fp_pointer_push(a, at, FP_STR("name")), FP_P_ALREADY_EXISTS,
+        fp_problem_add(ps, body ? fp_pointer_push(a, at, FP_STR("name")) : "", FP_P_ALREADY_EXISTS,
                        "%s '%.*s' already exists", kind, FP_STR_ARG(name));
         return 409;
     case FP_TROUBLE_PROTECTED:
         fp_problem_add(ps, at, FP_P_PROTECTED, "%s '%.*s' is protected", kind, FP_STR_ARG(name));
         return 409;
     case FP_TROUBLE_TEAM:
-        fp_problem_add(ps, fp_pointer_push(a, at, FP_STR("team")), FP_P_READ_ONLY,
+        fp_problem_add(ps, body ? fp_pointer_push(a, at, FP_STR("team")) : "", FP_P_READ_ONLY,
                        "only an unscoped token may change the team of %s '%.*s'", kind,
                        FP_STR_ARG(name));
         return 403;
@@ -186,12 +187,13 @@ static int tell_trouble(struct api_set *s, const struct fp_store_applied_row *ro
                        FP_STR_ARG(name));
         return 409;
     case FP_TROUBLE_ADDRESS:
-        fp_problem_add(ps, fp_pointer_push(a, at, FP_STR("port")), FP_P_ALREADY_EXISTS,
+        fp_problem_add(ps, body ? fp_pointer_push(a, at, FP_STR("port")) : "", FP_P_ALREADY_EXISTS,
                        "%.*s is taken by another listener", FP_STR_ARG(row->detail));
         return 409;
     case FP_TROUBLE_MISSING:
-        fp_problem_add(ps, ref_pointer(s, row), FP_P_REFERENCE_NOT_FOUND,
-                       "'%.*s' does not exist after this set", FP_STR_ARG(row->detail));
+        fp_problem_add(ps, body ? ref_pointer(s, row) : "", FP_P_REFERENCE_NOT_FOUND,
+                       "%s '%.*s' names '%.*s', which does not exist after this set", kind,
+                       FP_STR_ARG(name), FP_STR_ARG(row->detail));
         return 400;
     case FP_TROUBLE_REFERENCED:
         fp_problem_add(ps, at, FP_P_STILL_REFERENCED, "%s '%.*s' is used by %.*s", kind,
@@ -401,6 +403,10 @@ void api_set_send(struct api_set *s)
     struct fp_api_call *c = s->c;
     if (s->forbidden) {
         api_fail(c, 403, NULL, NULL, "forbidden: missing required scope");
+        return;
+    }
+    if (c->problems->total && s->conflict_status) {
+        api_fail(c, s->conflict_status, NULL, c->problems, "rows of then are not valid any more");
         return;
     }
     if (c->problems->total) {

@@ -41,6 +41,7 @@ struct api_set {
     bool forbidden;          /* a member's kind is not covered by the token */
     int conflict_status;     /* 0: as the trouble; else of every trouble */
     fp_api_handler on_stale; /* NULL: 412 */
+    void *owner;             /* of on_stale */
     struct api_slices slices;
     struct api_set_dry *dry;
 };
@@ -55,3 +56,7 @@ void api_set_put(struct api_set *s, struct fp_model_resource *m, struct fp_str s
 void api_set_delete(struct api_set *s, enum fp_kind kind, struct fp_str name);
 /* Sends it off and answers the call, whatever comes. */
 void api_set_send(struct api_set *s);
+
+/* api_revision.c: {n} of the path; false after a 400.  404 for it. */
+bool api_revision_number(struct fp_api_call *c, uint64_t *n);
+void api_revision_unknown(struct fp_api_call *c);
