@@ -158,12 +158,18 @@ static void create_now(struct fp_api_call *c)
         answer(&d, "create");
 }
 
+/* A row of another team is not there for a writer who has teams (contract §4.5). */
+static bool visible(const struct dry *d)
+{
+    return d->exists && api_call_sees(d->c, d->now.team);
+}
+
 static void replace_now(struct fp_api_call *c)
 {
     struct dry d = look(c, c->dry, c->dry->name);
     struct fp_store_result res = {0};
     bool stale = c->dry->if_version >= 0 && c->dry->if_version != d.now.row_version;
-    enum fp_store_outcome o = !d.exists                        ? FP_STORE_NOT_FOUND
+    enum fp_store_outcome o = !visible(&d)                     ? FP_STORE_NOT_FOUND
                               : stale                          ? FP_STORE_STALE
                               : has_source(&d, "platform_api") ? FP_STORE_PROTECTED
                               : address_taken(&d)              ? FP_STORE_ADDRESS_TAKEN
@@ -179,7 +185,7 @@ static void delete_now(struct fp_api_call *c)
     struct fp_store_result res = {0};
     bool stale = c->dry_version >= 0 && c->dry_version != d.now.row_version;
     bool locked = has_source(&d, "platform_api") || has_source(&d, "system");
-    enum fp_store_outcome o = !d.exists              ? FP_STORE_NOT_FOUND
+    enum fp_store_outcome o = !visible(&d)           ? FP_STORE_NOT_FOUND
                               : stale                ? FP_STORE_STALE
                               : locked               ? FP_STORE_PROTECTED
                               : referenced(&d, &res) ? FP_STORE_REFERENCED
