@@ -81,6 +81,9 @@ with tap.run():
     tap.is_(r.returncode, 0, "the printed commands run")
     tap.like(r.stdout, r'"name":"hello"', "and show the cluster")
     wait_until(lambda: request("GET", envoy)[1] == "changed by one PUT\n", 10, "the change is in Envoy")
+    r = subprocess.run(["sh", "auto/quickstart", f"--dir={RUN}"], capture_output=True, text=True, env=ENV, stdin=subprocess.DEVNULL)
+    tap.is_(r.returncode, 1, "a second one beside it is refused")
+    tap.like(r.stderr, "already running", "which says why")
     shm = util.shared_memory(q.seen)
     tap.is_(q.interrupt(), 0, "Ctrl-C: exit status 0")
     tap.like(q.log(), "Stopped", "it says so")
@@ -90,6 +93,8 @@ with tap.run():
     tap.is_(shm & set(os.listdir("/dev/shm")), set(), "no shared memory is left")
     for url in (api, envoy):
         tap.ok(not util.port_open(int(re.search(r":(\d+)/", url).group(1))), f"{url} is closed")
+
+    (RUN / "quickstart.pid").write_text(str(os.getppid()))  # left over, and now somebody else's
 
     q = Quickstart(2)
     tap.ok(q.seconds < 15 * util.SLOW, f"the second start takes seconds ({q.seconds:.1f})")
