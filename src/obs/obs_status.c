@@ -9,7 +9,8 @@
 #include "os/os_memfd.h"
 
 #define PAGE_BYTES   4096
-#define SPARE_SEATS  4 /* generations of workers that overlap, without much thought */
+#define SEATS_MIN    16 /* a reload may ask for more workers */
+#define SPARE_SEATS  4  /* generations of workers that overlap, without much thought */
 #define RECORDS_MAX  65536u
 #define TEXT_MAX     (32u << 10) /* of one text */
 #define NACK_RUN_MAX (16u << 10)
@@ -34,6 +35,8 @@ struct fp_status *fp_status_new(unsigned workers, uint32_t streams)
 {
     uint32_t seats = workers * SPARE_SEATS;
     uint32_t records = streams < RECORDS_MAX ? streams : RECORDS_MAX;
+    if (seats < SEATS_MIN)
+        seats = SEATS_MIN;
     if (seats > STATUS_SEATS_MAX)
         seats = STATUS_SEATS_MAX;
     struct fp_status like = {
@@ -45,8 +48,13 @@ struct fp_status *fp_status_new(unsigned workers, uint32_t streams)
     like.seat_bytes = round_up(records * sizeof(struct status_record) +
                                (size_t)like.blocks_n * STATUS_BLOCK_BYTES);
     struct fp_status *s = fp_shared_reserve_new(like.records_off + seats * like.seat_bytes);
-    if (s)
-        *s = like;
+    if (s) {
+        s->seats_n = seats;
+        s->records_n = records;
+        s->blocks_n = like.blocks_n;
+        s->records_off = like.records_off;
+        s->seat_bytes = like.seat_bytes;
+    }
     return s;
 }
 
@@ -309,4 +317,39 @@ void fp_status_nack_set(struct fp_status_writer *w, uint32_t record, enum fp_kin
             put_nack(status_block_at(w->status, w->seat, to->nack.first), n, message, names);
     }
     commit(r);
+}
+
+/* ---- orphans ---- */
+
+static uint64_t orphan_hash(struct fp_str node_id, enum fp_kind kind)
+{
+    uint64_t h = (fp_str_hash(node_id) + (uint64_t)kind + 1) * UINT64_C(0x9e3779b97f4a7c15);
+    return h ? h : 1;
+}
+
+void fp_status_orphan_add(struct fp_status_writer *w, struct fp_str node_id, enum fp_kind kind)
+{
+    if (!w)
+        return;
+    uint64_t h = orphan_hash(node_id, kind);
+    for (unsigned i = 0; i < STATUS_ORPHANS_PROBE; i++) {
+        uint64_t free = 0;
+        if (atomic_compare_exchange_strong(&w->status->orphans[(h + i) % STATUS_ORPHANS_N], &free,
+                                           h) ||
+            free == h)
+            return;
+    }
+    atomic_store(&w->status->orphans[h % STATUS_ORPHANS_N], h);
+}
+
+bool fp_status_orphan_take(struct fp_status_writer *w, struct fp_str node_id, enum fp_kind kind)
+{
+    uint64_t h = w ? orphan_hash(node_id, kind) : 0;
+    for (unsigned i = 0; w && i < STATUS_ORPHANS_PROBE; i++) {
+        uint64_t there = h;
+        if (atomic_compare_exchange_strong(&w->status->orphans[(h + i) % STATUS_ORPHANS_N], &there,
+                                           0))
+            return true;
+    }
+    return false;
 }

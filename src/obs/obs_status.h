@@ -70,6 +70,13 @@ void fp_status_type_set(struct fp_status_writer *w, uint32_t record, enum fp_kin
 void fp_status_nack_set(struct fp_status_writer *w, uint32_t record, enum fp_kind kind,
                         const struct fp_status_nack *n /* NULL: resolved */);
 
+/*
+ * Rejections that were open when their stream ended: whichever worker of this instance hears the
+ * node's next ACK of the type resolves them.  A hint: of very many the oldest are forgotten.
+ */
+void fp_status_orphan_add(struct fp_status_writer *w, struct fp_str node_id, enum fp_kind kind);
+bool fp_status_orphan_take(struct fp_status_writer *w, struct fp_str node_id, enum fp_kind kind);
+
 /* ---- readers, in any process ---- */
 
 struct fp_status_stream {

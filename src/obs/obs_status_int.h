@@ -58,7 +58,11 @@ struct status_seat {
     _Atomic uint32_t records_high; /* no record is used from here on */
 };
 
-struct fp_status { /* read-only after fp_status_new, but for the seats */
+#define STATUS_ORPHANS_N     4096
+#define STATUS_ORPHANS_PROBE 8
+
+struct fp_status { /* read-only after fp_status_new, but for the seats and orphans */
+    _Atomic uint64_t orphans[STATUS_ORPHANS_N]; /* hash of node and type; 0: free */
     uint32_t seats_n, records_n, blocks_n;
     size_t seat_bytes, records_off;
     struct status_seat seats[STATUS_SEATS_MAX];

@@ -125,6 +125,10 @@ static void open_xds(struct fp_worker *w)
     o.on_nack = worker_nacks_add;
     o.on_nack_arg = w->nacks;
     w->status = o.status = fp_status_writer_new(w->child->page->status, w->child->seat);
+    if (!w->status)
+        fp_log_warn(FP_LOG_XDS,
+                    "no shared memory for the status of nodes: they are served, but not "
+                    "shown by /api/v1/nodes");
     w->xds = fp_xds_engine_new(w->loop, &o);
     w->grpc = fp_grpc_server_new(c->xds.max_request_bytes);
     fp_xds_engine_register(w->xds, w->grpc);

@@ -257,6 +257,7 @@ static void step(struct flush *f, const struct fp_xds_type *type)
         return;
     }
     if (holds_already(type, ts, to)) {
+        fp_xds_status_adopt(st, type->kind);
         arrive_silently(f, type, ts, to);
         children_follow(st, type->kind);
     } else {

@@ -123,7 +123,11 @@ void fp_xds_status_open(struct fp_xds_stream *st, struct fp_str team)
 
 void fp_xds_status_close(struct fp_xds_stream *st)
 {
-    fp_status_stream_close(st->engine->options.status, st->status);
+    struct fp_status_writer *w = st->engine->options.status;
+    for (int k = 0; k < FP_KIND_N; k++)
+        if (st->types[k].nack && st->types[k].nack->open)
+            fp_status_orphan_add(w, st->node->id, (enum fp_kind)k);
+    fp_status_stream_close(w, st->status);
 }
 
 /* The revision whose changes of this type the client has acknowledged, as far as it sees them.  A
@@ -165,20 +169,33 @@ void fp_xds_status_report(struct fp_xds_stream *st)
     }
 }
 
-void fp_xds_status_nack(struct fp_xds_stream *st, enum fp_kind kind)
+static void tell(struct fp_xds_stream *st, enum fp_kind kind, bool resolved,
+                 const struct fp_status_nack *said)
 {
-    const struct fp_xds_engine *e = st->engine;
-    const struct fp_xds_nack *n = st->types[kind].nack;
-    fp_status_nack_set(e->options.status, st->status, kind, n->open ? &n->said : NULL);
-    if (!e->options.on_nack)
+    const struct fp_xds_options *o = &st->engine->options;
+    if (!o->on_nack)
         return;
     struct fp_xds_verdict v = {
-        .resolved = !n->open,
+        .resolved = resolved,
         .kind = kind,
         .node_id = st->node->id,
         .node_cluster = st->node->cluster,
         .team = st->scope->team,
-        .nack = &n->said,
+        .nack = said,
     };
-    e->options.on_nack(&v, e->options.on_nack_arg);
+    o->on_nack(&v, o->on_nack_arg);
+}
+
+void fp_xds_status_nack(struct fp_xds_stream *st, enum fp_kind kind)
+{
+    const struct fp_xds_nack *n = st->types[kind].nack;
+    fp_status_nack_set(st->engine->options.status, st->status, kind, n->open ? &n->said : NULL);
+    tell(st, kind, !n->open, &n->said);
+}
+
+void fp_xds_status_adopt(struct fp_xds_stream *st, enum fp_kind kind)
+{
+    static const struct fp_status_nack nothing;
+    if (fp_status_orphan_take(st->engine->options.status, st->node->id, kind))
+        tell(st, kind, true, &nothing);
 }

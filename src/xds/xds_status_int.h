@@ -6,5 +6,7 @@ void fp_xds_status_open(struct fp_xds_stream *st, struct fp_str team); /* the no
 void fp_xds_status_close(struct fp_xds_stream *st);
 /* After each flush: what every type has sent and acknowledged. */
 void fp_xds_status_report(struct fp_xds_stream *st);
+/* A rejection of an earlier stream of this node ends with the first ACK of the type. */
+void fp_xds_status_adopt(struct fp_xds_stream *st, enum fp_kind kind);
 /* A rejection was noted in the type's nack, or is resolved. */
 void fp_xds_status_nack(struct fp_xds_stream *st, enum fp_kind kind);

@@ -1,6 +1,7 @@
 /* The status of nodes in shared memory: what is written is read, whole or not at all; acked (§2.7,
  * §10). */
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -131,7 +132,7 @@ static void limits(void)
     uint32_t seats = 1;
     while (fp_status_seat_take(s, 0) != FP_STATUS_SEAT_NONE)
         seats++;
-    is_int(seats, 4, "seats for overlapping generations");
+    is_int(seats, 16, "seats for overlapping generations, and more workers");
     ok(!fp_status_writer_new(s, FP_STATUS_SEAT_NONE), "beyond them a worker writes nothing");
     is_int(open_one(NULL, "n", FP_STR_NULL), FP_STATUS_RECORD_NONE, "and does not mind");
     fp_status_writer_free(&w);
@@ -205,8 +206,36 @@ static void processes(void)
     fp_status_writer_free(&w);
 }
 
+static void orphans(void)
+{
+    struct fp_status *s = fp_status_new(2, 10);
+    struct fp_status_writer *a = fp_status_writer_new(s, fp_status_seat_take(s, 0)),
+                            *b = fp_status_writer_new(s, fp_status_seat_take(s, 1));
+    fp_status_orphan_add(a, FP_STR("n"), FP_KIND_CLUSTER);
+    fp_status_orphan_add(a, FP_STR("n"), FP_KIND_CLUSTER);
+    ok(!fp_status_orphan_take(b, FP_STR("n"), FP_KIND_ROUTE), "another type");
+    ok(!fp_status_orphan_take(b, FP_STR("m"), FP_KIND_CLUSTER), "another node");
+    ok(fp_status_orphan_take(b, FP_STR("n"), FP_KIND_CLUSTER), "another worker takes it");
+    ok(!fp_status_orphan_take(b, FP_STR("n"), FP_KIND_CLUSTER), "once");
+    unsigned kept = 0;
+    for (int i = 0; i < 100000; i++) {
+        char id[16];
+        fp_status_orphan_add(a, fp_str_n(id, (size_t)snprintf(id, sizeof id, "%d", i)), 0);
+    }
+    for (int i = 0; i < 100000; i++) {
+        char id[16];
+        kept += fp_status_orphan_take(a, fp_str_n(id, (size_t)snprintf(id, sizeof id, "%d", i)), 0);
+    }
+    ok(kept > 3000 && kept <= STATUS_ORPHANS_N, "bounded: %u of 100,000 are known", kept);
+    fp_status_orphan_add(NULL, FP_STR("n"), FP_KIND_CLUSTER);
+    ok(!fp_status_orphan_take(NULL, FP_STR("n"), FP_KIND_CLUSTER), "no writer");
+    fp_status_writer_free(&a);
+    fp_status_writer_free(&b);
+}
+
 int main(void)
 {
+    orphans();
     round_trip();
     limits();
     acknowledged();
