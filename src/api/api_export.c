@@ -59,9 +59,13 @@ static void read_kinds(struct exporting *x)
 /* Every kind that is asked for needs its scope: a part of it would pass for the whole. */
 static bool may_read(const struct exporting *x)
 {
-    for (const enum fp_kind *k = api_set_kinds; *k != FP_KIND_N; k++)
-        if (x->kinds[*k] && fp_auth_scope(&x->c->token, api_set_scope(*k), "read") == FP_AUTH_NONE)
-            return false;
+    for (const enum fp_kind *k = api_set_kinds; *k != FP_KIND_N; k++) {
+        const char *scope = api_set_scope(*k);
+        if (!x->kinds[*k] || fp_auth_scope(&x->c->token, scope, "read") != FP_AUTH_NONE)
+            continue;
+        api_audit_forbidden(x->c, fp_arena_printf(x->c->r->arena, "%s:read", scope));
+        return false;
+    }
     return true;
 }
 

@@ -59,6 +59,8 @@ bool api_set_kind_ok(struct api_set *s, enum fp_kind kind, const char *pointer)
     }
     if (fp_auth_scope(&s->c->token, api_set_scope(kind), "write") != FP_AUTH_NONE)
         return true;
+    if (!s->forbidden)
+        api_audit_forbidden(s->c, fp_arena_printf(s->c->r->arena, "%s:write", api_set_scope(kind)));
     s->forbidden = true;
     return false;
 }

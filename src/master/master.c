@@ -200,8 +200,10 @@ static int start(struct master *m)
     m->live = master_generation_new(m, m->o->conf, NULL, err);
     fclose(err);
     struct fp_str rest = fp_str_of(report);
-    while (!m->live && rest.data && rest.len)
-        master_complain(m, "%.*s", FP_STR_ARG(fp_str_split(rest, '\n', &rest)));
+    while (!m->live && rest.data && rest.len) {
+        struct fp_str line = fp_str_split(rest, '\n', &rest);
+        master_complain(m, "%.*s", FP_STR_ARG(line));
+    }
     if (!m->live)
         return -EINVAL;
     if (m->o->conf->database.embedded) {

@@ -67,6 +67,12 @@ with run():
         (weak["id"], "weak-one", {"method": "DELETE", "path": "/api/v1/clusters/x", "required": "clusters:write"}, f"fp_pat_{weak['id']}", "192.0.2.1"),
         "auth.forbidden: its row")
 
+    fp.get("/api/v1/export?kinds=route", token=weak["token"], headers=from_("192.0.2.3"))
+    fp.post("/api/v1/apply", [{"kind": "cluster", "name": "x", "endpoints": []}], token=weak["token"], headers=from_("192.0.2.4"))
+    wait_until(lambda: len(rows("event_type = 'auth.forbidden'")) == 3, 5, "of export and apply too")
+    is_([r["metadata"]["required"] for r in rows("event_type = 'auth.forbidden' AND client_ip IN ('192.0.2.3', '192.0.2.4')")], ["routes:read", "clusters:write"],
+        "with the scope that was missing")
+
     # ---- authenticated: first use, then at most once per interval
     for _ in range(10):
         fp.get("/api/v1/clusters", token=weak["token"])
