@@ -1,7 +1,7 @@
 /*
  * Rejections, per stream and type, in workers.  After a NACK the client is believed to hold what it
- * last ACKed (N-5 holds for the named types too), and the rejected contents must never be sent to
- * it again until they change (N-3).
+ * last ACKed (N-5 holds for the named types too) and perhaps parts of what it rejected (N-6), and
+ * the rejected contents must never be sent to it again until they change (N-3).
  */
 #include "obs/obs_metric.h"
 #include "xds/xds_isolate_int.h"
@@ -57,7 +57,6 @@ static void note(struct fp_xds_subscription *ts, const struct fp_xds_request *r)
     struct fp_xds_nack *n = fp_mem_zalloc(sizeof *n + most + 1 + names.len);
     char *at = (char *)(n + 1);
     n->open = true;
-    memcpy(n->content, ts->content, sizeof n->content);
     n->said = (struct fp_status_nack){
         .nonce = ts->nonce,
         .code = r->error_code,
@@ -81,6 +80,16 @@ static void note(struct fp_xds_subscription *ts, const struct fp_xds_request *r)
         memcpy(n->said.accepted, ts->acked->version, sizeof n->said.accepted);
     fp_mem_free(old);
     ts->nack = n;
+}
+
+/* Of several entries it may have taken some; one alone it has not. */
+static void refuse(struct fp_xds_subscription *ts)
+{
+    if (!ts->in_flight || !ts->sent)
+        return; /* said again, or too late */
+    const struct fp_xds_change *c = fp_xds_state_change(ts->sent, ts->acked);
+    ts->unsure |= c->changed_n + c->removed_n > 1;
+    fp_xds_state_set(&ts->refused, ts->sent);
 }
 
 void fp_xds_stream_rejected(struct fp_xds_stream *st, enum fp_kind kind,
@@ -107,8 +116,8 @@ void fp_xds_stream_rejected(struct fp_xds_stream *st, enum fp_kind kind,
     st->engine->counters.nacks++;
     fp_metric_add(FP_METRIC_XDS_NACKS, kind, 0, 0, 1);
     fp_metric_add(FP_METRIC_XDS_RESPONSES, kind, 1, 0, 1);
+    refuse(ts);
     ts->in_flight = false;
-    ts->rejected = true;
     fp_xds_state_set(&ts->sent, ts->acked);
     /* what hangs on it follows again with the next answer (O-1) */
     for (size_t i = 0; i < FP_XDS_TYPES_N; i++)
@@ -126,7 +135,19 @@ void fp_xds_stream_resolved(struct fp_xds_stream *st, enum fp_kind kind)
     fp_xds_status_nack(st, kind);
 }
 
-bool fp_xds_stream_refuses(const struct fp_xds_subscription *ts, const struct fp_xds_response *r)
+void fp_xds_stream_doubted(struct fp_xds_stream *st, enum fp_kind kind)
 {
-    return ts->rejected && memcmp(ts->nack->content, r->content, sizeof r->content) == 0;
+    struct fp_xds_subscription *ts = &st->types[kind];
+    if (!ts->in_flight || fp_xds_type_of(kind)->whole)
+        return; /* the whole set under way says all again anyhow */
+    ts->unsure = true;
+    fp_xds_engine_wake(st->engine, st);
+}
+
+bool fp_xds_stream_refuses(const struct fp_xds_subscription *ts, struct fp_xds_state *to)
+{
+    if (!ts->refused)
+        return false;
+    const struct fp_xds_change *c = fp_xds_state_change(to, ts->refused);
+    return !c->changed_n && !c->removed_n;
 }

@@ -58,7 +58,6 @@ void fp_xds_stream_send(struct fp_xds_stream *st, enum fp_kind kind, struct fp_x
     tail[1] = (char)n;
     ts->nonce = st->last_nonce;
     ts->in_flight = true;
-    memcpy(ts->content, r->content, sizeof ts->content);
     st->engine->counters.responses++;
     fp_metric_add(FP_METRIC_XDS_PUSHES, kind, 0, 0, 1);
     fp_log_trace(FP_LOG_XDS, "response to %.*s: %s resources=%u bytes=%zu nonce=%x",
@@ -226,20 +225,35 @@ static void children_follow(struct fp_xds_stream *st, enum fp_kind parent)
     }
 }
 
+/* What hangs on a changed entry of the parent is said again behind it (O-1). */
+static bool parent_moved(const struct fp_xds_stream *st, const struct fp_xds_type *type,
+                         const struct fp_xds_subscription *ts)
+{
+    if (type->parent == NONE || !st->types[type->parent].sent)
+        return false;
+    return fp_xds_state_change(st->types[type->parent].sent, ts->parent)->changed_n > 0;
+}
+
+/* N-6; a suspect that is kept apart is said in its trial. */
+static bool says_all(const struct fp_xds_subscription *ts)
+{
+    return ts->unsure && !ts->isolation;
+}
+
 static struct fp_xds_response *answer_for(struct fp_xds_stream *st, const struct fp_xds_type *type,
                                           struct fp_xds_subscription *ts, struct fp_xds_state *to)
 {
     struct fp_str id = st->engine->control_plane;
     const struct fp_xds_change *c = fp_xds_state_change(to, ts->sent);
     if (type->whole) {
-        bool needed = ts->asked || c->changed_n || c->removed_n;
+        bool needed = ts->asked || says_all(ts) || c->changed_n || c->removed_n;
         return needed ? fp_xds_response_whole(to, id) : NULL;
     }
     struct fp_xds_state *parent = type->parent == NONE ? NULL : st->types[type->parent].sent;
-    bool parent_moved = parent && fp_xds_state_change(parent, ts->parent)->changed_n;
-    if (!c->changed_n && !(parent_moved && to->names->n)) /* O-17: nothing without names */
+    if (!c->changed_n && !says_all(ts) && !(parent_moved(st, type, ts) && to->names->n)) /* O-17 */
         return NULL;
-    struct fp_xds_response *r = fp_xds_response_part(to, ts->sent, parent, ts->parent, id);
+    const struct fp_xds_state *from = says_all(ts) ? NULL : ts->sent;
+    struct fp_xds_response *r = fp_xds_response_part(to, from, parent, ts->parent, id);
     return r->entries_n ? r : NULL; /* S-14: a name that does not exist is remembered */
 }
 
@@ -252,7 +266,7 @@ static void step(struct flush *f, const struct fp_xds_type *type)
     struct fp_xds_state *to = target(f, type, ts);
     bool parent_same = type->parent == NONE || ts->parent == st->types[type->parent].sent;
     ts->behind = false;
-    if (to == ts->sent && !ts->asked && parent_same) {
+    if (to == ts->sent && !ts->asked && !says_all(ts) && parent_same) {
         fp_xds_state_unref(&to);
         return;
     }
@@ -264,10 +278,11 @@ static void step(struct flush *f, const struct fp_xds_type *type)
         struct fp_xds_response *r = answer_for(st, type, ts, to);
         if (!r) {
             arrive_silently(f, type, ts, to);
-        } else if (fp_xds_stream_refuses(ts, r)) {
+        } else if (fp_xds_stream_refuses(ts, to) && !parent_moved(st, type, ts)) {
             ts->asked = false; /* N-3 */
         } else if (!gated(f, type, to, ts->sent)) {
             fp_xds_stream_send(st, type->kind, r);
+            ts->unsure &= !type->whole && ts->isolation;
             arrive(st, type, ts, to);
         }
         ts->behind = ts->sent != to;

@@ -119,20 +119,6 @@ static void hold_views(struct fp_xds_response *r, const struct fp_xds_state *to)
         r->views[r->views_n++] = fp_xds_view_ref(to->held[i].view);
 }
 
-static void sum_up(struct fp_xds_response *r, const struct fp_xds_state *to, const struct pieces *p)
-{
-    if (r->whole && to->names->wildcard) { /* known already: no 10,000 digests */
-        memcpy(r->content, to->sum, sizeof r->content);
-        return;
-    }
-    for (uint32_t i = 0; i < p->n; i++) {
-        uint64_t term[4];
-        fp_snap_set_term(&p->at[i], term);
-        for (int j = 0; j < 4; j++)
-            r->content[j] += term[j];
-    }
-}
-
 static struct fp_xds_response *make(struct fp_xds_state *to, bool whole, const uint64_t key[3],
                                     const struct pieces *p, struct fp_str control_plane)
 {
@@ -151,7 +137,6 @@ static struct fp_xds_response *make(struct fp_xds_state *to, bool whole, const u
     copy_small(r, segments);
     if (!r->copy)
         hold_views(r, to);
-    sum_up(r, to, p);
     fp_list_push_front(&to->responses, &r->link);
     size_t n = 0;
     FP_LIST_FOREACH_SAFE (it, &to->responses)

@@ -14,9 +14,8 @@ struct fp_xds_response {
     uint64_t key[3];            /* ids: came from, parent before, parent now; 0 for a whole set */
     bool whole;
     uint32_t entries_n;
-    uint64_t content[4]; /* sum of the entries' set terms: equal contents, equal sums (N-3) */
-    struct fp_str head;  /* owned */
-    char *copy;          /* owned: small answers are one contiguous piece */
+    struct fp_str head; /* owned */
+    char *copy;         /* owned: small answers are one contiguous piece */
     uint32_t views_n;
     struct fp_xds_view **views; /* keep the segments mapped */
 };

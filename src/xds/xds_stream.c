@@ -140,6 +140,7 @@ static void subscribe(struct fp_xds_subscription *ts, struct fp_xds_names *names
         ts->asked = true;
     shrink(&ts->sent, names);
     shrink(&ts->acked, names);
+    shrink(&ts->refused, names);
     struct fp_xds_names *old = ts->names;
     ts->names = fp_xds_names_ref(names);
     fp_xds_names_unref(&old);
@@ -163,7 +164,7 @@ static void acknowledged(struct fp_xds_stream *st, enum fp_kind kind)
     if (!ts->acked && !ts->nack)
         fp_xds_status_adopt(st, kind);
     ts->in_flight = false;
-    ts->rejected = false;
+    fp_xds_state_set(&ts->refused, NULL);
     fp_xds_state_set(&ts->acked, ts->sent);
     st->engine->counters.acks++;
     fp_metric_add(FP_METRIC_XDS_ACKS, kind, 0, 0, 1);
@@ -187,6 +188,8 @@ static void apply(struct fp_xds_stream *st, const struct fp_xds_type *type,
     if (!first && ts->nonce && r->nonce.len && !is_nonce(r->nonce, ts->nonce)) {
         fp_metric_add(FP_METRIC_XDS_STALE_NONCES, 0, 0, 0, 1);
         st->engine->counters.stale++; /* S-6; before our first answer nothing can be stale */
+        if (r->error)
+            fp_xds_stream_doubted(st, type->kind);
         return;
     }
     struct fp_xds_names *names =
@@ -289,6 +292,7 @@ static void on_close(struct fp_grpc_call *call, void *user)
         fp_xds_state_unref(&ts->sent);
         fp_xds_state_unref(&ts->acked);
         fp_xds_state_unref(&ts->parent);
+        fp_xds_state_unref(&ts->refused);
         fp_xds_names_unref(&ts->names);
         fp_xds_isolation_end(ts);
         fp_mem_free(ts->nack);

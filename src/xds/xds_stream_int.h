@@ -21,7 +21,6 @@ extern const struct fp_xds_type fp_xds_types[FP_XDS_TYPES_N];
 const struct fp_xds_type *fp_xds_type_of(enum fp_kind kind); /* NULL: not a discovery type */
 
 struct fp_xds_nack {            /* the last rejection of a type on a stream */
-    uint64_t content[4];        /* of the rejected answer: not to be sent again (N-3) */
     bool open;                  /* not resolved by an ACK of something newer (N-8) */
     struct fp_status_nack said; /* its texts are behind the struct */
 };
@@ -32,17 +31,19 @@ struct fp_xds_subscription {     /* a type on a stream */
                                     nothing */
     struct fp_xds_state *acked;  /* what it said it holds */
     struct fp_xds_state *parent; /* parent's `sent` as of our last answer (O-1, O-4) */
-    struct fp_xds_nack *nack;    /* NULL: never */
+    struct fp_xds_state
+        *refused; /* by the last verdict: not to be sent again as it is (N-3); or NULL */
+    struct fp_xds_nack *nack;           /* NULL: never */
     struct fp_xds_isolation *isolation; /* while suspects of a rejection are kept apart (P7) */
     char *initial_version;              /* of the first request, until it is answered (S-16) */
-    uint64_t content[4];                /* of the last answer */
     uint64_t acked_revision;            /* for the status: see xds_status.c */
     uint64_t pending_since_ms;          /* for the status; 0: not pending */
     uint32_t nonce;                     /* of the last answer; 0: none yet */
     bool named;     /* some name was given once: no legacy wildcard any more (W-3) */
     bool asked;     /* the last request wants an answer (S-1, S-8) */
     bool in_flight; /* the last answer is not ACKed or NACKed */
-    bool rejected;  /* the last verdict was a NACK */
+    bool unsure;    /* it may hold more or less than `sent`: parts of what it rejected (N-6);
+                       outside an isolation the next answer says all again */
     bool behind;    /* something is held back, or was refused (N-3) */
 };
 
@@ -74,5 +75,8 @@ void fp_xds_stream_rejected(struct fp_xds_stream *st, enum fp_kind kind,
                             const struct fp_xds_request *r);
 /* An ACK of something newer than what was rejected (N-8). */
 void fp_xds_stream_resolved(struct fp_xds_stream *st, enum fp_kind kind);
-bool fp_xds_stream_refuses(const struct fp_xds_subscription *ts, const struct fp_xds_response *r);
+/* A NACK of an answer that was followed by others: parts of it may be missing (N-5, N-6). */
+void fp_xds_stream_doubted(struct fp_xds_stream *st, enum fp_kind kind);
+/* It has rejected exactly these contents. */
+bool fp_xds_stream_refuses(const struct fp_xds_subscription *ts, struct fp_xds_state *to);
 void fp_xds_state_set(struct fp_xds_state **at, struct fp_xds_state *to); /* takes a reference */

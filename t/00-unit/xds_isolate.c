@@ -119,13 +119,13 @@ static void named_sets(void)
     is_str(got(c), "RDS[r1]", "S-8: asked for again, it comes as it was before");
     ack(c, 'R');
     publish(w, "C/x=1 R/r1=worse R/r2=3 R/r3=1");
-    is_str(got(c), "RDS[r1 r2]", "P7: its change brings it back");
+    is_str(got(c), "RDS[r1 r2 r3]", "P7: its change brings it back; N-6: and all is said again");
     nack(c, 'R');
     publish(w, "C/x=1 R/r1=worse R/r2=4 R/r3=1");
-    is_str(got(c), "RDS[r1 r2]", "P7: a change of any suspect brings all of them back");
+    is_str(got(c), "RDS[r1 r2 r3]", "P7: a change of any suspect brings all of them back");
     nack(c, 'R');
     publish(w, "C/x=1 R/r1=good R/r2=4 R/r3=1");
-    is_str(got(c), "RDS[r1 r2]", "once more");
+    is_str(got(c), "RDS[r1 r2 r3]", "once more");
     ack(c, 'R');
     hang_up(&c);
     world_close(&w);

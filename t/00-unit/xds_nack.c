@@ -40,7 +40,7 @@ static void whole_sets(void)
     publish(w, "C/a=1 C/b=good R/r1=2 R/r2=1");
     is_str(got(c), "CDS[a b]", "N-10, N-4: the fix reaches the same stream, as a whole set");
     ack(c, 'C');
-    ok(!of(c, FP_KIND_CLUSTER)->rejected, "N-8: cleared by the next ACK");
+    ok(!of(c, FP_KIND_CLUSTER)->refused, "N-8: cleared by the next ACK");
     publish(w, "C/a=1 C/b=bad R/r1=2 R/r2=1");
     got(c);
     nack(c, 'C');
@@ -48,6 +48,16 @@ static void whole_sets(void)
     is_str(got(c), "", "back to what it holds: nothing to send");
     publish(w, "C/a=2 C/b=good R/r1=2 R/r2=1");
     is_str(got(c), "CDS[a b]", "and the next change comes");
+    ack(c, 'C');
+    publish(w, "C/a=3 C/b=bad R/r1=2 R/r2=1");
+    got(c);
+    nack(c, 'C');
+    is_str(got(c), "", "two changes, rejected");
+    publish(w, "C/a=2 C/b=good R/r1=2 R/r2=1");
+    is_str(got(c), "CDS[a b]", "N-6: back to what it ACKed, said: it may have taken one of them");
+    is_str(got(c), "", "once");
+    nack(c, 'C');
+    is_str(got(c), "", "N-3: should it reject even that");
     hang_up(&c);
     hang_up(&other);
     world_close(&w);
@@ -67,6 +77,14 @@ static void named_sets(void)
     ack(c, 'R');
     publish(w, "C/a=1 R/r1=good R/r2=3");
     is_str(got(c), "RDS[r2]", "after the ACK only what changes");
+    ack(c, 'R');
+    publish(w, "C/a=1 R/r1=bad R/r2=4");
+    got(c);
+    nack(c, 'R');
+    publish(w, "C/a=1 R/r1=good R/r2=3");
+    is_str(got(c), "RDS[r1 r2]", "N-6: back to what it ACKed");
+    ack(c, 'R');
+    is_str(got(c), "", "once");
     hang_up(&c);
     world_close(&w);
 }
@@ -96,6 +114,27 @@ static void first_answer(void)
     publish(w, "C/a=worse>E/a C/b=3 E/a=2");
     is_str(got(c), "CDS[a b] EDS[a]",
            "O-1: endpoints follow again, the cluster was not taken before");
+    hang_up(&c);
+    world_close(&w);
+}
+
+/* The rejected answer is not the last: only the last one's nonce tells ACK from NACK. */
+static void two_under_way(void)
+{
+    struct world *w = world_open(NULL);
+    publish(w, "C/a=1 R/r1=1 R/r2=1");
+    struct fp_grpc_call *c = started(w);
+    char first[32];
+    publish(w, "C/a=1 R/r1=2 R/r2=bad");
+    is_str(got(c), "RDS[r1 r2]", "a bad route beside a good one");
+    snprintf(first, sizeof first, "%s", c->last[FP_KIND_ROUTE].nonce);
+    publish(w, "C/a=1 R/r1=2 R/r2=good");
+    is_str(got(c), "RDS[r2]", "its fix, before the verdict");
+    say(c, 'R', "r1 r2", "1", first, "r2 is bad");
+    ack(c, 'R');
+    is_str(got(c), "RDS[r1 r2]", "N-5, N-6: r1 was perhaps not taken: both come again");
+    ack(c, 'R');
+    is_str(got(c), "", "once");
     hang_up(&c);
     world_close(&w);
 }
@@ -154,6 +193,7 @@ int main(void)
     whole_sets();
     named_sets();
     first_answer();
+    two_under_way();
     no_ack_to_wait_for();
     odd_ones();
     return done_testing();
