@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 """Contract §4.2 "effect times", §4.3 look-up, expiry pass, lastUsedAt: on this instance and on another."""
+import hashlib
 import re
+import threading
 import time
+import uuid
 
 from fp_harness import Flowplane, Postgres, wait_until
 from fp_tap import is_, like, ok, run
@@ -105,3 +108,28 @@ with run():
     is_((r.status, r.headers["Retry-After"]), (503, "2"), "a write: 503 with Retry-After")
     pg.start()
     wait_until(lambda: a.get("/api/v1/tokens/self").status == 200, 15, "the database is back")
+
+    # ---- wait, of token writes
+    t = make("clusters:read")
+    path = f"/api/v1/tokens/{t['id']}"
+    is_(a.request("PATCH", path + "?wait=acked", {"name": "waits"}).headers["Flowplane-Wait"], "acked", "wait=acked: no node sees a token")
+    is_(a.request("HEAD", path).status, 200, "HEAD")
+    for q in ("timeout=1ms", "wait=no", "dryRun=maybe", "force=1"):
+        is_(a.request("PATCH", path + "?" + q, {"name": "waits"}).status, 400, f"?{q}: 400")
+
+    # ---- the last two revoke each other on two instances: one of them stays, always
+    for n in range(8):
+        pair = [(str(uuid.uuid4()), f"{n}" * 16 + "-" + x * 31) for x in "ab"]
+        pg.psql("UPDATE tokens SET status = 'revoked'; INSERT INTO tokens (token_id, name, secret_hash, scopes, created_by) VALUES "
+                + ",".join(f"('{i}', 'one-of-two', '\\x{hashlib.sha256(s.encode()).hexdigest()}', '{{tokens:write}}', 'system')" for i, s in pair))
+        value = [f"fp_pat_{i}.{s}" for i, s in pair]
+        wait_until(lambda: all(fp.get("/api/v1/tokens/self", token=v).status == 200 for fp in (a, b) for v in value), 10, "both are known")
+        answers = [None, None]
+
+        def revoke(k):
+            answers[k] = (a, b)[k].delete(f"/api/v1/tokens/{pair[1 - k][0]}", token=value[k]).status
+        threads = [threading.Thread(target=revoke, args=(k,)) for k in (0, 1)]
+        [t.start() for t in threads]
+        [t.join() for t in threads]
+        left = pg.psql("SELECT count(*) FROM tokens WHERE status = 'active' AND scopes && '{tokens:write,admin:all}'")
+        ok(left == "1" and 200 in answers and set(answers) <= {200, 409, 401}, f"round {n}: {answers}, {left} left")
