@@ -91,6 +91,10 @@ with tap.run():
     s.expect_until("cluster", lambda m: "d" in xds.names(m), 20)
     tap.ok(True, "E-8: the old stream goes on")
 
+    with xds.Channel(other.xds_port) as ch3:  # until the other has caught up, too
+        s4 = ch3.ads(node_id="later")
+        s4.subscribe("cluster")
+        s4.expect_until("cluster", lambda m: "d" in xds.names(m), 20)
     before = versions(hold(other)[2])
     other.restart()
     tap.is_(versions(hold(other)[2]), before, "S-18: a restart changes no version")
