@@ -39,18 +39,12 @@ void fp_xds_view_unref(struct fp_xds_view **vp)
         fp_mem_free(v->terms[k]);
         if (v->parts) {
             fp_mem_free(v->parts[k].at);
-            fp_mem_free(v->parts[k].member);
         }
     }
     fp_mem_free(v->parts);
     fp_xds_view_unref(&v->all);
     fp_snap_unref(&v->snap);
     fp_mem_free(v);
-}
-
-static bool has_bit(const uint64_t *bits, uint32_t i)
-{
-    return bits[i / 64] >> (i % 64) & 1;
 }
 
 uint32_t fp_xds_view_count(const struct fp_xds_view *v, enum fp_kind kind)
@@ -65,11 +59,24 @@ void fp_xds_view_at(const struct fp_xds_view *v, enum fp_kind kind, uint32_t i,
     fp_snap_at(v->snap, kind, v->parts ? v->parts[kind].at[i] : i, out);
 }
 
+static bool has(const struct fp_xds_part *part, uint32_t index)
+{
+    uint32_t lo = 0, hi = part->n;
+    while (lo < hi) {
+        uint32_t mid = lo + (hi - lo) / 2;
+        if (part->at[mid] < index)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo < part->n && part->at[lo] == index;
+}
+
 bool fp_xds_view_find(const struct fp_xds_view *v, enum fp_kind kind, struct fp_str name,
                       struct fp_snap_entry *out)
 {
     return fp_snap_find(v->snap, kind, name, out) &&
-           (!v->parts || has_bit(v->parts[kind].member, out->index));
+           (!v->parts || has(&v->parts[kind], out->index));
 }
 
 const uint8_t *fp_xds_view_set_hash(const struct fp_xds_view *v, enum fp_kind kind)
@@ -84,8 +91,9 @@ struct reached {
     uint32_t index;
 };
 
-struct closure { /* while a scoped view is made */
+struct fp_xds_closure { /* while a scoped view is made */
     struct fp_xds_view *v;
+    uint64_t *member[FP_KIND_N]; /* a bit for each entry of the snapshot; NULL: none yet */
     struct reached *todo;
     size_t n, cap;
 };
@@ -95,13 +103,24 @@ static bool is_served(enum fp_kind kind)
     return fp_kinds[kind].type_url != NULL;
 }
 
-static void reach(struct closure *c, enum fp_kind kind, uint32_t index)
+static bool is_member(const struct fp_xds_closure *c, enum fp_kind kind, uint32_t index)
 {
-    struct fp_xds_part *part = &c->v->parts[kind];
-    if (has_bit(part->member, index))
+    return c->member[kind] && c->member[kind][index / 64] >> (index % 64) & 1;
+}
+
+const struct fp_snap *fp_xds_closure_snap(const struct fp_xds_closure *c)
+{
+    return c->v->snap;
+}
+
+void fp_xds_closure_add(struct fp_xds_closure *c, enum fp_kind kind, uint32_t index)
+{
+    if (is_member(c, kind, index))
         return;
-    part->member[index / 64] |= UINT64_C(1) << (index % 64);
-    part->n++;
+    if (!c->member[kind])
+        c->member[kind] = fp_mem_calloc(fp_snap_count(c->v->snap, kind) / 64 + 1, sizeof(uint64_t));
+    c->member[kind][index / 64] |= UINT64_C(1) << (index % 64);
+    c->v->parts[kind].n++;
     if (c->n == c->cap) {
         c->cap = c->cap ? c->cap * 2 : 64;
         c->todo = fp_mem_realloc(c->todo, c->cap * sizeof *c->todo);
@@ -109,7 +128,7 @@ static void reach(struct closure *c, enum fp_kind kind, uint32_t index)
     c->todo[c->n++] = (struct reached){kind, index};
 }
 
-static void follow(struct closure *c)
+static void follow(struct fp_xds_closure *c)
 {
     const struct fp_snap *snap = c->v->snap;
     while (c->n) {
@@ -122,30 +141,31 @@ static void follow(struct closure *c)
             fp_snap_ref_at(snap, &e, i, &kind, &name);
             if (kind != FP_KIND_LISTENER && is_served(kind) &&
                 fp_snap_find(snap, kind, name, &target))
-                reach(c, kind, target.index);
+                fp_xds_closure_add(c, kind, target.index);
         }
     }
 }
 
 /* "<route configuration>/<host>" (D-19); either may hold a slash. */
-static bool of_reached_route(const struct closure *c, struct fp_str name)
+static bool of_reached_route(const struct fp_xds_closure *c, struct fp_str name)
 {
     for (size_t i = 0; i < name.len; i++) {
         struct fp_snap_entry route;
         if (name.data[i] == '/' &&
-            fp_xds_view_find(c->v, FP_KIND_ROUTE, fp_str_n(name.data, i), &route))
+            fp_snap_find(c->v->snap, FP_KIND_ROUTE, fp_str_n(name.data, i), &route) &&
+            is_member(c, FP_KIND_ROUTE, route.index))
             return true;
     }
     return false;
 }
 
-static void reach_virtual_hosts(struct closure *c)
+static void reach_virtual_hosts(struct fp_xds_closure *c)
 {
     struct fp_snap_entry e;
     for (uint32_t i = 0; i < fp_snap_count(c->v->snap, FP_KIND_VIRTUAL_HOST); i++) {
         fp_snap_at(c->v->snap, FP_KIND_VIRTUAL_HOST, i, &e);
         if (of_reached_route(c, e.name))
-            reach(c, FP_KIND_VIRTUAL_HOST, i);
+            fp_xds_closure_add(c, FP_KIND_VIRTUAL_HOST, i);
     }
     follow(c);
 }
@@ -164,13 +184,16 @@ static const uint64_t *term_of(struct fp_xds_view *all, enum fp_kind kind, uint3
     return term;
 }
 
-static void list_members(struct fp_xds_view *v, enum fp_kind kind)
+static void list_members(struct fp_xds_closure *c, enum fp_kind kind)
 {
+    struct fp_xds_view *v = c->v;
     struct fp_xds_part *part = &v->parts[kind];
     uint32_t words = (fp_snap_count(v->snap, kind) + 63) / 64, n = 0;
-    part->at = fp_mem_calloc(part->n ? part->n : 1, sizeof *part->at);
+    if (!part->n)
+        return;
+    part->at = fp_mem_calloc(part->n, sizeof *part->at);
     for (uint32_t w = 0; w < words; w++)
-        for (uint64_t bits = part->member[w]; bits; bits &= bits - 1) {
+        for (uint64_t bits = c->member[kind][w]; bits; bits &= bits - 1) {
             uint32_t index = w * 64 + (uint32_t)__builtin_ctzll(bits);
             const uint64_t *term = term_of(v->all, kind, index);
             part->at[n++] = index;
@@ -178,30 +201,23 @@ static void list_members(struct fp_xds_view *v, enum fp_kind kind)
                 part->sum[j] += term[j];
         }
     FP_ASSERT(n == part->n);
+    fp_mem_free(c->member[kind]);
 }
 
-struct fp_xds_view *fp_xds_view_scoped(struct fp_xds_view *all, fp_xds_is_root *is_root,
+struct fp_xds_view *fp_xds_view_scoped(struct fp_xds_view *all,
+                                       void (*roots)(struct fp_xds_closure *c, const void *arg),
                                        const void *arg)
 {
     FP_ASSERT(!all->parts);
-    struct closure c = {.v = fp_xds_view_new(all->snap)};
+    struct fp_xds_closure c = {.v = fp_xds_view_new(all->snap)};
     c.v->all = fp_xds_view_ref(all);
     c.v->parts = fp_mem_calloc(FP_KIND_N, sizeof *c.v->parts);
-    for (int k = 0; k < FP_KIND_N; k++)
-        c.v->parts[k].member =
-            fp_mem_calloc(fp_snap_count(all->snap, (enum fp_kind)k) / 64 + 1, sizeof(uint64_t));
-    for (int k = 0; k < FP_KIND_N; k++)
-        for (uint32_t i = 0; is_served((enum fp_kind)k) && i < fp_snap_count(all->snap, k); i++) {
-            struct fp_snap_entry e;
-            fp_snap_at(all->snap, (enum fp_kind)k, i, &e);
-            if (is_root(arg, (enum fp_kind)k, &e))
-                reach(&c, (enum fp_kind)k, i);
-        }
+    roots(&c, arg);
     follow(&c);
     reach_virtual_hosts(&c);
     fp_mem_free(c.todo);
     for (int k = 0; k < FP_KIND_N; k++)
-        list_members(c.v, (enum fp_kind)k);
+        list_members(&c, (enum fp_kind)k);
     return c.v;
 }
 

@@ -11,9 +11,8 @@
 
 struct fp_xds_part { /* the entries of one kind in a scoped view */
     uint32_t n;
-    uint32_t *at;     /* positions in the snapshot, ascending: by name too */
-    uint64_t *member; /* a bit for each entry of the snapshot */
-    uint64_t sum[4];  /* set hash */
+    uint32_t *at;    /* positions in the snapshot, ascending: by name too */
+    uint64_t sum[4]; /* set hash */
 };
 
 struct fp_xds_view {
@@ -39,13 +38,16 @@ struct fp_xds_diff {
 
 struct fp_xds_view *fp_xds_view_new(struct fp_snap *s); /* takes its own reference */
 /*
- * The part of a whole view that is reached from its roots: references are followed, except to
- * further listeners, and a virtual host belongs to the route configuration that its name begins
- * with.
+ * The part of a whole view that is reached from its roots, which roots() adds: references are
+ * followed, except to further listeners, and a virtual host belongs to the route configuration that
+ * its name begins with.
  */
-typedef bool fp_xds_is_root(const void *arg, enum fp_kind kind, const struct fp_snap_entry *e);
-struct fp_xds_view *fp_xds_view_scoped(struct fp_xds_view *all, fp_xds_is_root *is_root,
+struct fp_xds_closure;
+struct fp_xds_view *fp_xds_view_scoped(struct fp_xds_view *all,
+                                       void (*roots)(struct fp_xds_closure *c, const void *arg),
                                        const void *arg);
+const struct fp_snap *fp_xds_closure_snap(const struct fp_xds_closure *c);
+void fp_xds_closure_add(struct fp_xds_closure *c, enum fp_kind kind, uint32_t index);
 struct fp_xds_view *fp_xds_view_ref(struct fp_xds_view *v);
 void fp_xds_view_unref(struct fp_xds_view **v);
 uint32_t fp_xds_view_count(const struct fp_xds_view *v, enum fp_kind kind);

@@ -256,24 +256,44 @@ void fp_xds_scope_unref(struct fp_xds_scope **sp)
 
 /* ---- views ---- */
 
-static bool sees_listener(const struct fp_xds_scope *s, const struct fp_snap_entry *e)
+static bool of_team(const struct fp_xds_scope *s, const struct fp_snap_entry *e)
 {
-    bool of_team = e->team.data && fp_str_eq(e->team, s->team);
-    if (s->kind == FP_XDS_SCOPE_ALLOWLIST)
-        return (!s->bound || of_team) &&
-               bsearch(&e->name, s->listeners, s->listeners_n, sizeof e->name, by_name);
-    return of_team || (s->include_default && fp_str_eq(e->name, FP_STR(FP_XDS_DEFAULT_LISTENER)));
+    return e->team.data && fp_str_eq(e->team, s->team);
 }
 
-/* The resources a scope sees by itself; the rest is reached from them. */
-static bool is_root(const void *arg, enum fp_kind kind, const struct fp_snap_entry *e)
+static void add_named(struct fp_xds_closure *c, const struct fp_xds_scope *s, struct fp_str name,
+                      bool bound)
+{
+    struct fp_snap_entry e;
+    if (fp_snap_find(fp_xds_closure_snap(c), FP_KIND_LISTENER, name, &e) &&
+        (!bound || of_team(s, &e)))
+        fp_xds_closure_add(c, FP_KIND_LISTENER, e.index);
+}
+
+/* Entries of the scope's team; or_none: those of no team too. */
+static void add_team(struct fp_xds_closure *c, const struct fp_xds_scope *s, enum fp_kind kind,
+                     bool or_none)
+{
+    const struct fp_snap *snap = fp_xds_closure_snap(c);
+    for (uint32_t i = 0; i < fp_snap_count(snap, kind); i++) {
+        struct fp_snap_entry e;
+        fp_snap_at(snap, kind, i, &e);
+        if (of_team(s, &e) || (or_none && !e.team.data))
+            fp_xds_closure_add(c, kind, i);
+    }
+}
+
+/* What a scope sees by itself; the rest is reached from it. */
+static void add_roots(struct fp_xds_closure *c, const void *arg)
 {
     const struct fp_xds_scope *s = arg;
-    if (kind == FP_KIND_LISTENER)
-        return sees_listener(s, e);
-    if (kind == FP_KIND_RUNTIME)
-        return !e->team.data || fp_str_eq(e->team, s->team);
-    return false;
+    for (uint32_t i = 0; i < s->listeners_n; i++)
+        add_named(c, s, s->listeners[i], s->bound);
+    if (s->kind == FP_XDS_SCOPE_TEAM)
+        add_team(c, s, FP_KIND_LISTENER, false);
+    if (s->include_default)
+        add_named(c, s, FP_STR(FP_XDS_DEFAULT_LISTENER), false);
+    add_team(c, s, FP_KIND_RUNTIME, true);
 }
 
 struct fp_xds_view *fp_xds_scope_view(struct fp_xds_scope *s, struct fp_xds_view *all)
@@ -283,6 +303,6 @@ struct fp_xds_view *fp_xds_scope_view(struct fp_xds_scope *s, struct fp_xds_view
     if (s->view && s->view->all == all)
         return s->view;
     fp_xds_view_unref(&s->view);
-    s->view = fp_xds_view_scoped(all, is_root, s);
+    s->view = fp_xds_view_scoped(all, add_roots, s);
     return s->view;
 }
