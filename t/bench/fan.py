@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import shutil
+import statistics
 import subprocess
 import sys
 
@@ -14,6 +15,7 @@ from fp_harness import Flowplane, Postgres
 TOOLS = pathlib.Path(os.environ.get("FP_BENCH_TOOLS", util.TOP / "../shared/tools")).resolve()
 BUILD = util.OBJS / "t" / "bench"
 STREAMS = [int(n) for n in os.environ.get("FP_BENCH_STREAMS", "500 2000 5000").split()]
+RUNS = int(os.environ.get("FP_BENCH_RUNS", 3))
 CLUSTERS, ROUTES, ROUTES_PER, LISTENERS, UPDATES = 100, 20, 10, 5, 10
 
 
@@ -61,17 +63,62 @@ def measure(fan, port, streams, pid, bump):
         return None
 
 
-def tell(who, streams, d):
-    """The tool's own names; memory is what synced streams add to the idle server."""
-    start, changes, memory = d["initial"], d["updates"], {m["at"]: m for m in d["memory"]}
-    name = f"{who}, {streams} streams: "
-    bench.figure(name + "first configuration, wall", start["wall_ms"], "ms")
-    bench.figure(name + "first configuration, server CPU", start["server_cpu_s"], "s")
-    bench.figure(name + "a change at all of them, p50", changes["all_streams_ms"]["p50"], "ms")
-    bench.figure(name + f"{UPDATES} changes, server CPU", changes["server_cpu_s"], "s")
-    bench.figure(name + "PSS a stream", (memory["updated"]["pss_kb"] - memory["idle"]["pss_kb"]) / streams, "KiB", 20)
-    if d["violations"] or d["errors"]:
-        print(f"{name}violations {d['violations']}, errors {d['errors']}")
+# What is told: its name, how it is read from the tool's answer, unit.
+FIGURES = [
+    ("first configuration, wall", lambda d, n: d["initial"]["wall_ms"], "ms"),
+    ("first configuration, server CPU", lambda d, n: d["initial"]["server_cpu_s"], "s"),
+    ("a change at all of them, p50", lambda d, n: d["updates"]["all_streams_ms"]["p50"], "ms"),
+    (f"{UPDATES} changes, server CPU", lambda d, n: d["updates"]["server_cpu_s"], "s"),
+    ("PSS a stream", lambda d, n: pss(d, "updated") / n, "KiB"),  # what synced streams add to the idle server
+]
+AIMS = {f"{UPDATES} changes, server CPU": 0.25}  # ours / the peer's
+
+
+def pss(d, at):
+    memory = {m["at"]: m["pss_kb"] for m in d["memory"]}
+    return memory[at] - memory["idle"]
+
+
+def tell(streams, ours, peers):
+    """Medians of the runs and their ratio."""
+    for name, read, unit in FIGURES:
+        a, b = ([read(d, streams) for d in runs] for runs in (ours, peers))
+        if a:
+            aim = 20 if unit == "KiB" else None
+            bench.figure(f"flowplane, {streams} streams: {name}", statistics.median(a), unit, aim, f"{min(a):.3g}–{max(a):.3g}")
+        if b:
+            bench.figure(f"peer, {streams} streams: {name}", statistics.median(b), unit, None, f"{min(b):.3g}–{max(b):.3g}")
+        if a and b:
+            ratio = statistics.median(a) / max(statistics.median(b), 1e-9)
+            bench.figure("    flowplane / peer", ratio, "", AIMS.get(name))
+    for d in ours + peers:
+        if d["violations"] or d["errors"]:
+            print(f"violations {d['violations']}, errors {d['errors']}")
+
+
+def run_peer(peer, fan, streams):
+    ports = util.free_port(), util.free_port()
+    other = util.spawn([peer, "-listen", f"127.0.0.1:{ports[0]}", "-admin", f"127.0.0.1:{ports[1]}", "-clusters", CLUSTERS,
+                        "-routes", ROUTES, "-routes-per", ROUTES_PER, "-listeners", LISTENERS, "-cache", "linear"],
+                       util.tmp() / "peer.log")
+    util.wait_until(lambda: util.port_open(ports[0]) and util.port_open(ports[1]), 10, "the peer listens")
+    d = measure(fan, ports[0], streams, other.pid, ["-bump-url", f"http://127.0.0.1:{ports[1]}/bump"])
+    util.stop_process(other)
+    return d
+
+
+def run_ours(conf, fan, streams):
+    """A new server each time, as the peer is: memory is compared with one that never had streams."""
+    fp = Flowplane(Postgres(), conf=conf)
+    fill(fp)
+    one = util.tmp() / "bump.json"
+    one.write_text(json.dumps({"name": "cluster-000", "connectTimeoutSeconds": 1000, "endpoints": [
+        {"host": "backend-0.test", "port": 8080}]}).replace("1000", "1%d"))
+    d = measure(fan, fp.xds_port, streams, fp.master_pid, [
+        "-bump-url", f"http://127.0.0.1:{fp.api_port}/api/v1/clusters/cluster-000", "-bump-method", "PUT",
+        "-bump-body-file", str(one), "-bump-header", f"Authorization: Bearer {fp.token}"])
+    fp.stop()
+    return d
 
 
 with bench.run("Fan-out (SotW)"):
@@ -82,28 +129,10 @@ with bench.run("Fan-out (SotW)"):
     peer = shutil.which("go") and build("gcp-peer", ["go", "build", "-o", "gcp-peer", "."], TOOLS / "gcp-peer")
     if not peer:
         print("no peer (needs Go): Flowplane alone")
-    fp = Flowplane(Postgres(), conf={"bootstrap.default_gateway": False, "process.nofile": 65536})
-    fill(fp)
-    token, one = f"Authorization: Bearer {fp.token}", util.tmp() / "bump.json"
-    one.write_text(json.dumps({"name": "cluster-000", "connectTimeoutSeconds": 1000, "endpoints": [
-        {"host": "backend-0.test", "port": 8080}]}).replace("1000", "1%d"))
     for streams in STREAMS:
-        d = fan and measure(fan, fp.xds_port, streams, fp.master_pid, [
-            "-bump-url", f"http://127.0.0.1:{fp.api_port}/api/v1/clusters/cluster-000", "-bump-method", "PUT",
-            "-bump-body-file", str(one), "-bump-header", token])
-        if d:
-            tell("flowplane", streams, d)
-        if not peer:
-            continue
-        ports = util.free_port(), util.free_port()
-        other = util.spawn([peer, "-listen", f"127.0.0.1:{ports[0]}", "-admin", f"127.0.0.1:{ports[1]}", "-clusters", CLUSTERS,
-                            "-routes", ROUTES, "-routes-per", ROUTES_PER, "-listeners", LISTENERS, "-cache", "linear"],
-                           util.tmp() / "peer.log")
-        util.wait_until(lambda: util.port_open(ports[0]) and util.port_open(ports[1]), 10, "the peer listens")
-        p = measure(fan, ports[0], streams, other.pid, ["-bump-url", f"http://127.0.0.1:{ports[1]}/bump"])
-        util.stop_process(other)
-        if p:
-            tell("peer", streams, p)
-        if d and p:
-            bench.figure(f"server CPU of changes, flowplane / peer, {streams}",
-                         d["updates"]["server_cpu_s"] / max(p["updates"]["server_cpu_s"], 1e-9), "", 0.25)
+        ours, peers = [], []
+        for _ in range(RUNS if fan else 0):
+            ours.append(run_ours({"bootstrap.default_gateway": False, "process.nofile": 65536}, fan, streams))
+            if peer:
+                peers.append(run_peer(peer, fan, streams))
+        tell(streams, [d for d in ours if d], [d for d in peers if d])
