@@ -31,10 +31,11 @@ static struct watch_row **sorted(const struct fp_map *m)
     return rows;
 }
 
-/* true when it is in; a name that is there already is left out and told (E-10). */
+/* Rows outlive the build: nothing is copied.  true when it is in; a name that is there already is
+ * left out and told (E-10). */
 static bool add(struct build *b, enum fp_kind kind, const struct fp_snap_entry *e)
 {
-    int err = fp_snap_builder_add(b->builder, kind, e);
+    int err = fp_snap_builder_lend(b->builder, kind, e);
     if (err < 0 && err != FP_ERR_INVALID)
         b->err = err;
     return err == FP_OK;
@@ -86,30 +87,31 @@ static void add_row(struct build *b, const struct watch_row *r)
 
 /* A cluster of type EDS without an endpoint set gets an empty one: silence would stall it (O-13).
  */
-static void add_empty_sets(struct build *b, const struct watch_row *r)
+static void add_empty_sets(struct build *b, const struct watch_row *r, struct fp_arena *a)
 {
-    struct fp_arena *a = fp_arena_new(NULL);
     for (size_t i = 0; i < r->refs_n; i++) {
         struct fp_buf element = {0};
-        if (r->refs[i].kind != FP_KIND_ENDPOINT)
-            continue;
         struct fp_str name = r->refs[i].name;
+        if (r->refs[i].kind != FP_KIND_ENDPOINT ||
+            fp_snap_builder_has(b->builder, FP_KIND_ENDPOINT, name)) /* the usual case */
+            continue;
         json_t *v = fp_json_own(a, json_object());
         json_object_set_new(v, "clusterName", json_stringn(name.data, name.len));
         if (fp_pb_element(b->pool, fp_kinds[FP_KIND_ENDPOINT].message, v, "", fp_problems_new(a),
                           &element) == FP_OK) {
-            struct fp_snap_entry e = {.name = name, .team = r->team, .blob = fp_buf_str(&element)};
-            add(b, FP_KIND_ENDPOINT, &e); /* already there is the usual case */
+            struct fp_snap_entry e = {
+                .name = name, .team = r->team, .blob = fp_arena_str(a, fp_buf_str(&element))};
+            add(b, FP_KIND_ENDPOINT, &e);
         }
         fp_buf_fini(&element);
     }
-    fp_arena_free(&a);
 }
 
 int watch_build(const struct watch_rows *rs, const struct fp_pb_pool *pool,
                 const struct fp_snap_meta *meta, int *fd)
 {
     struct build b = {.builder = fp_snap_builder_new(), .pool = pool};
+    struct fp_arena *made = fp_arena_new(NULL); /* what no row holds */
     /* clusters first: the endpoint sets they generate win over rows of that name (contract §5.2.2)
      */
     for (int k = 0; k < FP_KIND_N; k++) {
@@ -119,8 +121,9 @@ int watch_build(const struct watch_rows *rs, const struct fp_pb_pool *pool,
         fp_mem_free(rows);
     }
     FP_MAP_FOREACH (it, &rs->kinds[FP_KIND_CLUSTER])
-        add_empty_sets(&b, it->value);
+        add_empty_sets(&b, it->value, made);
     int err = b.err ? b.err : fp_snap_builder_finish(b.builder, meta, fd);
     fp_snap_builder_free(&b.builder);
+    fp_arena_free(&made);
     return err;
 }
