@@ -336,12 +336,11 @@ static bool dry_step(void *arg)
     const struct fp_store_applied_row *row = &d->rows[d->at];
     struct fp_problems *none = fp_problems_new(d->scratch);
     const struct fp_str *texts = (const void *)s->texts.data;
-    bool gone = row->step == FP_STEP_DELETE || row->item < 0;
+    bool no_text = row->step == FP_STEP_DELETE || row->step == FP_STEP_UNCHANGED;
     json_t *was =
         row->was.data ? fp_json_parse(d->scratch, row->was, 2 * API_JSON_DEPTH, none) : NULL;
-    json_t *is = gone || !texts[row->item].data
-                     ? NULL
-                     : fp_json_parse(d->scratch, texts[row->item], 2 * API_JSON_DEPTH, none);
+    json_t *is =
+        no_text ? NULL : fp_json_parse(d->scratch, texts[row->item], 2 * API_JSON_DEPTH, none);
     fp_buf_append_c(&d->body, d->at ? "," : "");
     write_row(&d->body, row);
     if (row->from_version)
