@@ -47,12 +47,27 @@ enum {
     API_YAML = 16,  /* the body may be YAML too */
 };
 
+/*
+ * What the OpenAPI document says of an operation (api_openapi.c).  "*" in the name of a schema
+ * stands for the title of the route's kind.  Left to the common rules: the path's parameters, the
+ * options of writes, the answers that every operation has, and the dry run's.
+ */
+struct api_doc {
+    const char *summary;
+    const char *parameters; /* of api_openapi.json, blank-separated; NULL: none */
+    const char *body;       /* its schema; NULL: none */
+    const char *answer;   /* the success's: a schema, "[]" behind it for a list, "text/html" … for
+                             a text; NULL: no body */
+    const char *statuses; /* the success, then what else: "200 304 404" */
+};
+
 struct fp_api_route {
     const char *method, *pattern;  /* "{name}" stands for one whole segment */
     const char *resource, *action; /* scope; NULL with API_PUBLIC */
     fp_api_handler handler;
     enum fp_kind kind;
     unsigned flags;
+    struct api_doc doc;
 };
 
 /* One request on its way.  Lives in the request's arena. */
@@ -103,6 +118,9 @@ const char *const *api_route_patterns(void);
 unsigned api_route_pattern(const struct fp_api_route *r); /* NULL: beyond the last */
 /* "GET, HEAD, OPTIONS, POST" for this pattern, in the arena */
 const char *api_route_allow(const struct fp_api_route *path, struct fp_arena *a);
+
+/* The table itself, for the OpenAPI document. */
+const struct fp_api_route *api_routes(size_t *n);
 
 /* api_call.c: the checks of contract §2.1 up to the size, in its order */
 struct fp_http_verdict api_call_headers(struct fp_http_request *r, void *api);

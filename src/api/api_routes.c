@@ -4,47 +4,83 @@
  */
 #include "api/api_int.h"
 
+/* One line an operation, and below it what the OpenAPI document says of it */
+#define LIST "limit offset team source name"
 #define RESOURCE(path, k)                                                                          \
-    {"GET", "/api/v1/" path, path, "read", api_list, k, 0},                                        \
-        {"POST", "/api/v1/" path, path, "write", api_create, k, API_BODY},                         \
-        {"GET", "/api/v1/" path "/{name}", path, "read", api_get, k, 0},                           \
-        {"PUT", "/api/v1/" path "/{name}", path, "write", api_replace, k, API_BODY},               \
-    {                                                                                              \
-        "DELETE", "/api/v1/" path "/{name}", path, "write", api_delete, k, 0                       \
-    }
+    {"GET", "/api/v1/" path, path, "read", api_list, k, 0,                                         \
+     {"List the " path, LIST " If-None-Match", NULL, "*[]", "200 304"}},                           \
+    {"POST", "/api/v1/" path, path, "write", api_create, k, API_BODY,                              \
+     {"Create one of the " path, NULL, "*Create", "*", "201 409"}},                                \
+    {"GET", "/api/v1/" path "/{name}", path, "read", api_get, k, 0,                                \
+     {"Read one of the " path, "view If-None-Match", NULL, "*", "200 304 404"}},                   \
+    {"PUT", "/api/v1/" path "/{name}", path, "write", api_replace, k, API_BODY,                    \
+     {"Replace one of the " path, "If-Match", "*Replace", "*", "200 404 409 412"}},                \
+    {"DELETE", "/api/v1/" path "/{name}", path, "write", api_delete, k, 0,                         \
+     {"Delete one of the " path, "If-Match", NULL, NULL, "204 404 409 412"}}
+#define ALIAS(path, plural, k)                                                                     \
+    {"POST", "/api/v1/" path, plural, "write", api_create, k, API_BODY | API_ALIAS,                \
+     {"Create a " path ", or leave it when it is the same", NULL, "*Create", "*", "201 409"}}
 
 static const struct fp_api_route routes[] = {
-    {"GET", "/healthz", NULL, NULL, api_health, FP_KIND_N, API_PUBLIC},
-    {"GET", "/health", NULL, NULL, api_health, FP_KIND_N, API_PUBLIC},
-    {"GET", "/livez", NULL, NULL, api_health, FP_KIND_N, API_PUBLIC},
-    {"GET", "/readyz", NULL, NULL, api_ready, FP_KIND_N, API_PUBLIC},
-    {"GET", "/metrics", NULL, NULL, api_metrics, FP_KIND_N, API_PUBLIC},
-    {"POST", "/api/v1/cluster", "clusters", "write", api_create, FP_KIND_CLUSTER,
-     API_BODY | API_ALIAS},
-    {"POST", "/api/v1/route", "routes", "write", api_create, FP_KIND_ROUTE, API_BODY | API_ALIAS},
-    {"POST", "/api/v1/listener", "listeners", "write", api_create, FP_KIND_LISTENER,
-     API_BODY | API_ALIAS},
-    {"POST", "/api/v1/tokens", "tokens", "write", api_token_create, FP_KIND_TOKEN, API_BODY},
-    {"GET", "/api/v1/tokens", "tokens", "read", api_token_list, FP_KIND_TOKEN, 0},
-    {"GET", "/api/v1/tokens/self", NULL, NULL, api_token_self, FP_KIND_TOKEN, 0},
-    {"GET", "/api/v1/tokens/{id}", "tokens", "read", api_token_get, FP_KIND_TOKEN, 0},
-    {"PATCH", "/api/v1/tokens/{id}", "tokens", "write", api_token_patch, FP_KIND_TOKEN, API_BODY},
-    {"DELETE", "/api/v1/tokens/{id}", "tokens", "write", api_token_revoke, FP_KIND_TOKEN, 0},
-    {"POST", "/api/v1/tokens/{id}/rotate", "tokens", "write", api_token_rotate, FP_KIND_TOKEN, 0},
-    {"GET", "/api/v1/audit-logs", "audit", "read", api_audit_list, FP_KIND_N, 0},
+    {"GET", "/healthz", NULL, NULL, api_health, FP_KIND_N, API_PUBLIC,
+     {"A worker answers", NULL, NULL, "Health", "200"}},
+    {"GET", "/health", NULL, NULL, api_health, FP_KIND_N, API_PUBLIC,
+     {"A worker answers (alias of /healthz)", NULL, NULL, "Health", "200"}},
+    {"GET", "/livez", NULL, NULL, api_health, FP_KIND_N, API_PUBLIC,
+     {"A worker answers", NULL, NULL, "Health", "200"}},
+    {"GET", "/readyz", NULL, NULL, api_ready, FP_KIND_N, API_PUBLIC,
+     {"A snapshot is served and the instance is not draining", "verbose", NULL, "Ready", "200 503"}},
+    {"GET", "/metrics", NULL, NULL, api_metrics, FP_KIND_N, API_PUBLIC,
+     {"Metrics as Prometheus text", NULL, NULL, "text/plain", "200 404"}},
+    ALIAS("cluster", "clusters", FP_KIND_CLUSTER),
+    ALIAS("route", "routes", FP_KIND_ROUTE),
+    ALIAS("listener", "listeners", FP_KIND_LISTENER),
+    {"POST", "/api/v1/tokens", "tokens", "write", api_token_create, FP_KIND_TOKEN, API_BODY,
+     {"Create a token; its value is shown only here", NULL, "TokenCreate", "TokenSecret", "201"}},
+    {"GET", "/api/v1/tokens", "tokens", "read", api_token_list, FP_KIND_TOKEN, 0,
+     {"List the tokens", "limit offset", NULL, "Token[]", "200"}},
+    {"GET", "/api/v1/tokens/self", NULL, NULL, api_token_self, FP_KIND_TOKEN, 0,
+     {"Read the token of this request", NULL, NULL, "Token", "200"}},
+    {"GET", "/api/v1/tokens/{id}", "tokens", "read", api_token_get, FP_KIND_TOKEN, 0,
+     {"Read a token", "If-None-Match", NULL, "Token", "200 304 404"}},
+    {"PATCH", "/api/v1/tokens/{id}", "tokens", "write", api_token_patch, FP_KIND_TOKEN, API_BODY,
+     {"Change a token", "If-Match force", "TokenChange", "Token", "200 404 409 412"}},
+    {"DELETE", "/api/v1/tokens/{id}", "tokens", "write", api_token_revoke, FP_KIND_TOKEN, 0,
+     {"Revoke a token", "If-Match force", NULL, "Token", "200 404 409 412"}},
+    {"POST", "/api/v1/tokens/{id}/rotate", "tokens", "write", api_token_rotate, FP_KIND_TOKEN, 0,
+     {"Give a token a new secret", "If-Match", NULL, "TokenSecret", "200 404 409 412"}},
+    {"GET", "/api/v1/audit-logs", "audit", "read", api_audit_list, FP_KIND_N, 0,
+     {"List the audit log, newest first",
+      "limit offset eventType userId resourceType resourceName since until", NULL, "AuditEntry[]",
+      "200"}},
     RESOURCE("clusters", FP_KIND_CLUSTER),
     RESOURCE("routes", FP_KIND_ROUTE),
     RESOURCE("listeners", FP_KIND_LISTENER),
     RESOURCE("endpoints", FP_KIND_ENDPOINT),
-    {"POST", "/api/v1/apply", NULL, "write", api_apply, FP_KIND_N, API_BODY | API_BULK | API_YAML},
-    {"GET", "/api/v1/export", NULL, "read", api_export, FP_KIND_N, 0},
-    {"GET", "/api/v1/revisions", "revisions", "read", api_revisions, FP_KIND_N, 0},
-    {"GET", "/api/v1/revisions/{name}", "revisions", "read", api_revision, FP_KIND_N, 0},
-    {"POST", "/api/v1/revisions/{name}/rollback", "revisions", "write", api_rollback, FP_KIND_N, 0},
-    {"GET", "/api/v1/nodes", "nodes", "read", api_nodes, FP_KIND_N, 0},
-    {"GET", "/api/v1/nodes/{name}", "nodes", "read", api_node, FP_KIND_N, 0},
-    {"GET", "/api/v1/nacks", "nodes", "read", api_nacks, FP_KIND_N, 0},
+    {"POST", "/api/v1/apply", NULL, "write", api_apply, FP_KIND_N, API_BODY | API_BULK | API_YAML,
+     {"Apply a set of resources in one revision", "label prune force ifRevision", "Apply", "Applied",
+      "200 404 409 412"}},
+    {"GET", "/api/v1/export", NULL, "read", api_export, FP_KIND_N, 0,
+     {"The configuration as a set that apply takes", "kinds team source format secrets", NULL,
+      "Export", "200"}},
+    {"GET", "/api/v1/revisions", "revisions", "read", api_revisions, FP_KIND_N, 0,
+     {"List the revisions, newest first", "limit offset userId kind changed", NULL, "Revision[]",
+      "200"}},
+    {"GET", "/api/v1/revisions/{n}", "revisions", "read", api_revision, FP_KIND_N, 0,
+     {"Read a revision and its changes", NULL, NULL, "RevisionChanges", "200 404"}},
+    {"POST", "/api/v1/revisions/{n}/rollback", "revisions", "write", api_rollback, FP_KIND_N, 0,
+     {"Restore the configuration as of a revision", "kinds-of names-of", NULL, "Applied",
+      "200 404 409"}},
+    {"GET", "/api/v1/nodes", "nodes", "read", api_nodes, FP_KIND_N, 0,
+     {"List the nodes connected to this instance", "limit offset team cluster state", NULL, "Node[]",
+      "200"}},
+    {"GET", "/api/v1/nodes/{id}", "nodes", "read", api_node, FP_KIND_N, 0,
+     {"Read a connected node", NULL, NULL, "Node", "200 404"}},
+    {"GET", "/api/v1/nacks", "nodes", "read", api_nacks, FP_KIND_N, 0,
+     {"List the rejections of nodes, newest first", "limit open since nodeId type", NULL, "Nack[]",
+      "200"}},
 };
+/* clang-format on */
 #define ROUTES_N (sizeof(routes) / sizeof(routes[0]))
 
 /* Segment by segment; a {name} or {id} takes one non-empty segment, still encoded. */
@@ -91,6 +127,12 @@ const char *api_route_allow(const struct fp_api_route *path, struct fp_arena *a)
             allow = fp_arena_printf(a, "%s, %s%s", allow, r->method,
                                     strcmp(r->method, "GET") == 0 ? ", HEAD" : "");
     return allow;
+}
+
+const struct fp_api_route *api_routes(size_t *n)
+{
+    *n = ROUTES_N;
+    return routes;
 }
 
 const char *const *api_route_patterns(void)
