@@ -4,7 +4,8 @@
  */
 #include "api/api_int.h"
 
-/* One line an operation, and below it what the OpenAPI document says of it */
+/* One line an operation, and below it what the OpenAPI document says of it. */
+/* clang-format off */
 #define LIST "limit offset team source name"
 #define RESOURCE(path, k)                                                                          \
     {"GET", "/api/v1/" path, path, "read", api_list, k, 0,                                         \
