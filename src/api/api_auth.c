@@ -56,7 +56,7 @@ static bool may_look_up(struct fp_api_call *c)
     if (!atomic_load(&c->api->o.page->database_up))
         return false;
     fp_auth_split(fp_http_header(c->r, "authorization"), &id, &secret);
-    return !fp_limit_take(l, FP_LIMIT_TOKEN_UNKNOWN, id, UNKNOWN_PER_MINUTE, 1, now_ms) &&
+    return !fp_limit_peek(l, FP_LIMIT_TOKEN_UNKNOWN, id, UNKNOWN_PER_MINUTE, 1, now_ms) &&
            !fp_limit_take(l, FP_LIMIT_TOKEN_LOOKUPS, FP_STR("instance"), LOOKUPS_PER_MINUTE,
                           LOOKUPS_BURST, now_ms);
 }
@@ -112,6 +112,9 @@ static void looked_up(const struct fp_token_secret *t, void *arg)
     fp_auth_split(fp_http_header(c->r, "authorization"), &id, &secret);
     if (known)
         token_of(c, t, id);
+    else if (t->outcome == FP_TOKEN_NOT_FOUND)
+        fp_limit_take(c->api->o.page->limits, FP_LIMIT_TOKEN_UNKNOWN, id, UNKNOWN_PER_MINUTE, 1,
+                      fp_clock_mono_ms());
     enum fp_auth_verdict v = fp_auth_judge(known ? &c->token : NULL, secret, fp_clock_wall_ms());
     if (v != FP_AUTH_OK) {
         api_auth_refuse(c, v);

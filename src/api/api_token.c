@@ -376,6 +376,8 @@ void api_token_patch(struct fp_api_call *c)
     struct write *w = begin(c, "update", FP_METRIC_N);
     if (!w || !api_token_body_read(c, false, &w->body))
         return;
+    if (fp_str_eq(fp_json_str(json_object_get(w->body.fields, "status")), FP_STR("revoked")))
+        w->metric = FP_METRIC_TOKENS_REVOKED;
     if (w->body.admin_all && !w->w.admin)
         admin_only(c);
     else if (!good)

@@ -66,6 +66,16 @@ static struct entry *find(struct fp_limits *l, uint64_t key, uint64_t now_ms)
     return oldest;
 }
 
+static uint64_t gained_since(uint64_t since, unsigned per_minute, uint64_t most, uint64_t now_ms)
+{
+    return !since ? most : now_ms > since ? (now_ms - since) * per_minute / 60 : 0;
+}
+
+static uint64_t wait_for(uint64_t left, unsigned per_minute)
+{
+    return per_minute ? (MILLITOKENS - left) * 60 / per_minute + 1 : PENALTY_END;
+}
+
 /* a = when b was right; b = millitokens.  A new entry has a == 0 and is full. */
 uint64_t fp_limit_take(struct fp_limits *l, enum fp_limit_kind kind, struct fp_str key,
                        unsigned per_minute, unsigned burst, uint64_t now_ms)
@@ -73,7 +83,7 @@ uint64_t fp_limit_take(struct fp_limits *l, enum fp_limit_kind kind, struct fp_s
     struct entry *e = find(l, digest(l, kind, key), now_ms);
     uint64_t most = (uint64_t)(burst ? burst : 1) * MILLITOKENS;
     uint64_t since = atomic_exchange(&e->a, now_ms);
-    uint64_t gained = !since ? most : now_ms > since ? (now_ms - since) * per_minute / 60 : 0;
+    uint64_t gained = gained_since(since, per_minute, most, now_ms);
     uint64_t have = atomic_load(&e->b), left;
     do {
         left = have + gained < most ? have + gained : most;
@@ -83,7 +93,22 @@ uint64_t fp_limit_take(struct fp_limits *l, enum fp_limit_kind kind, struct fp_s
     if (left >= MILLITOKENS)
         return 0;
     atomic_store(&e->b, left);
-    return per_minute ? (MILLITOKENS - left) * 60 / per_minute + 1 : PENALTY_END;
+    return wait_for(left, per_minute);
+}
+
+uint64_t fp_limit_peek(struct fp_limits *l, enum fp_limit_kind kind, struct fp_str key,
+                       unsigned per_minute, unsigned burst, uint64_t now_ms)
+{
+    uint64_t want = digest(l, kind, key), most = (uint64_t)(burst ? burst : 1) * MILLITOKENS;
+    for (unsigned i = 0; i < PROBES; i++) {
+        struct entry *e = &l->entries[(want + i) % FP_LIMIT_ENTRIES];
+        if (atomic_load(&e->key) != want)
+            continue;
+        uint64_t left =
+            atomic_load(&e->b) + gained_since(atomic_load(&e->a), per_minute, most, now_ms);
+        return left >= MILLITOKENS ? 0 : wait_for(left, per_minute);
+    }
+    return 0;
 }
 
 /* a = window start in seconds << 32 | failures in it; b = end of the penalty in ms << 8 | times. */

@@ -27,6 +27,10 @@ enum fp_limit_kind {
 uint64_t fp_limit_take(struct fp_limits *l, enum fp_limit_kind kind, struct fp_str key,
                        unsigned per_minute, unsigned burst, uint64_t now_ms);
 
+/* The same without taking and without making an entry: is there a token? */
+uint64_t fp_limit_peek(struct fp_limits *l, enum fp_limit_kind kind, struct fp_str key,
+                       unsigned per_minute, unsigned burst, uint64_t now_ms);
+
 /* One failure of `key`.  More than `most` within 60 s: a penalty of 5 s, doubled each time up to 10
  * minutes.  Returns the milliseconds the penalty still lasts; 0 = none. */
 uint64_t fp_limit_fail(struct fp_limits *l, struct fp_str key, unsigned most, uint64_t now_ms);

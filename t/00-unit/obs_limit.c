@@ -57,6 +57,18 @@ static void shared(struct fp_limits *l)
        "one worker's write counts in the other");
 }
 
+static void peeks(struct fp_limits *l)
+{
+    struct fp_str k = FP_STR("looked-at");
+    for (int i = 0; i < 3; i++)
+        is_int(fp_limit_peek(l, FP_LIMIT_TOKEN_UNKNOWN, k, 60, 1, T0), 0, "a look takes nothing");
+    is_int(fp_limit_take(l, FP_LIMIT_TOKEN_UNKNOWN, k, 60, 1, T0), 0, "so the token is there");
+    ok(fp_limit_peek(l, FP_LIMIT_TOKEN_UNKNOWN, k, 60, 1, T0 + 500) > 0,
+       "half a second later none");
+    is_int(fp_limit_peek(l, FP_LIMIT_TOKEN_UNKNOWN, k, 60, 1, T0 + 1000), 0,
+           "after one it is back");
+}
+
 static void bounded(struct fp_limits *l)
 {
     char key[32];
@@ -78,6 +90,7 @@ int main(void)
     buckets(l);
     penalties(l);
     shared(l);
+    peeks(l);
     bounded(l);
     return done_testing();
 }
