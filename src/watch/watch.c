@@ -189,10 +189,12 @@ static void load_now(struct fp_timer *t)
     uint64_t ms = fp_loop_now_ms(w->loop);
     uint64_t wider =
         w->window_ms * 2 < w->o.debounce_max_ms ? w->window_ms * 2 : w->o.debounce_max_ms;
+    uint64_t narrower =
+        w->window_ms / 2 > w->o.debounce_min_ms ? w->window_ms / 2 : w->o.debounce_min_ms;
     /* a window that gathered several changes is followed by a wider one, one that gathered a
-     * single change (a pipeline that waits for each) is not, a quiet while closes it */
+     * single change (a pipeline that waits for each) by a narrower one, a quiet while closes it */
     bool quiet = !w->window_ms || ms >= w->last_load_ms + 2 * w->window_ms;
-    w->window_ms = quiet ? w->o.debounce_min_ms : w->news_n > 1 ? wider : w->window_ms;
+    w->window_ms = quiet ? w->o.debounce_min_ms : w->news_n > 1 ? wider : narrower;
     w->last_load_ms = ms;
     w->loading = true;
     w->behind = false;

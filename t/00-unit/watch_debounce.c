@@ -197,6 +197,30 @@ static void debounce(struct fp_loop *loop)
     ok(follow.loads <= before + 1, "the last state arrives within one window");
     finish(true, false, 9999);
     is_int(fp_snap_meta(published)->revision, 9999, "and is the newest");
+    before = follow.loads;
+    for (uint64_t t = 0; t < 2000; t += 2) { /* again, and a pipeline goes on after it */
+        behind(10000 + t);
+        if (follow.loads > before) {
+            before = follow.loads;
+            finish(true, false, 10000 + t);
+        }
+        fp_loop_fake_advance(loop, 2);
+    }
+    fp_loop_fake_advance(loop, 200);
+    finish(true, false, 12999);
+    for (uint64_t t = 0; t < 8; t++) {
+        fp_loop_fake_advance(loop, 150);
+        before = follow.loads;
+        behind(13000 + t);
+        while (follow.loads == before)
+            fp_loop_fake_advance(loop, 1);
+        finish(true, false, 13000 + t);
+    }
+    fp_loop_fake_advance(loop, 150);
+    before = follow.loads;
+    behind(13100);
+    is_int(follow.loads, before + 1, "single changes after a storm go at once again");
+    finish(true, false, 13100);
 }
 
 int main(void)
