@@ -247,6 +247,7 @@ static bool open_watch(struct watcher *w)
                    .poll_interval_ms = c->database.poll_interval_ms,
                    .auto_migrate = c->database.auto_migrate,
                    .audit_retention_ms = c->audit.retention_ms,
+                   .history_retention_ms = c->database.history_retention_ms,
                    .default_gateway = c->bootstrap.default_gateway,
                    .seed = &w->seed},
         .pool = w->pool,

@@ -18,13 +18,16 @@
 #define BEAT_ANSWER_MS 2000
 #define DEAF_POLL_MS   1000
 #define DEAF_MAX       2     /* heartbeats unheard on fresh connections until LISTEN is given up */
+#define HISTORY_KEPT_N 1000  /* contract §7.3: revisions, however old */
 #define CHORES_MS      60000 /* contract §4.2: the expiry pass */
 #define BACKOFF_MIN_MS 100
 #define BACKOFF_MAX_MS 3000
 
 static const char poll_sql[] = "SELECT revision, epoch, commit_id FROM config_revision";
 static const char beat_sql[] = "SELECT pg_notify($1::text, '')";
-static const char chores_sql[] = "SELECT expired_n, pruned_n FROM flowplane_chores($1::bigint)";
+static const char chores_sql[] =
+    "SELECT expired_n, pruned_n, flowplane_prune_history($2::bigint, $3::bigint)\n"
+    "FROM flowplane_chores($1::bigint)";
 static const struct store_params none;
 
 static void pump(struct fp_follow *f);
@@ -261,10 +264,12 @@ static void on_chores_done(const struct store_answer *a, void *arg)
         fp_log_warn(FP_LOG_STORE, "chores: %s (SQLSTATE %s)", a->message, a->sqlstate);
     else if (store_follow_failed(f, a, "chores"))
         return;
-    else if (store_cell_i64(a->result, 0, 0) || store_cell_i64(a->result, 0, 1))
-        fp_log_info(FP_LOG_AUDIT, "%lld tokens expired, %lld audit rows pruned",
+    else if (store_cell_i64(a->result, 0, 0) || store_cell_i64(a->result, 0, 1) ||
+             store_cell_i64(a->result, 0, 2))
+        fp_log_info(FP_LOG_AUDIT, "%lld tokens expired, %lld audit and %lld history rows pruned",
                     (long long)store_cell_i64(a->result, 0, 0),
-                    (long long)store_cell_i64(a->result, 0, 1));
+                    (long long)store_cell_i64(a->result, 0, 1),
+                    (long long)store_cell_i64(a->result, 0, 2));
     fp_timer_start(f->loop, &f->chores, CHORES_MS);
     pump(f);
 }
@@ -275,6 +280,8 @@ static void do_chores(struct fp_follow *f)
     struct fp_arena *scratch = fp_arena_new(NULL);
     f->want_chores = false;
     store_param_i64(&p, scratch, (int64_t)f->o.audit_retention_ms);
+    store_param_i64(&p, scratch, (int64_t)f->o.history_retention_ms);
+    store_param_i64(&p, scratch, HISTORY_KEPT_N);
     store_follow_send(f, "chores", chores_sql, &p, f->o.statement_timeout_ms, on_chores_done);
     fp_arena_free(&scratch);
 }

@@ -12,6 +12,7 @@ struct fp_follow_options {
     uint64_t poll_interval_ms; /* safety poll; 1 s while LISTEN does not work */
     bool auto_migrate;
     uint64_t audit_retention_ms;      /* 0 = for ever */
+    uint64_t history_retention_ms;    /* the last 1,000 revisions stay in any case */
     const char *sql_dir;              /* directory with the migrations; NULL: the ones linked in */
     bool default_gateway;             /* bootstrap.default_gateway */
     const struct fp_store_seed *seed; /* how to make the bootstrap token */

@@ -2,7 +2,7 @@
 """History (contract §7.3): revisions, what each changed, rollback as a new revision, whole or in part."""
 import json
 
-from fp_harness import Flowplane, Postgres
+from fp_harness import Flowplane, Postgres, wait_until
 from fp_tap import is_, like, ok, run
 
 
@@ -120,6 +120,25 @@ with run():
     is_([d["code"] for d in r.json["details"]], ["already_exists"], "its address is taken: 409")
     r = rollback(r4, "?allowMissing=true&kind=cluster&name=b")
     is_(r.json["results"], [{"kind": "cluster", "name": "b", "action": "create", "version": 1}], "what is possible is done")
+
+    # ---- history_retention: a chore at each start of a watcher
+    first = int(pg.psql("SELECT min(revision) FROM config_changes"))
+    last = int(pg.psql("SELECT revision FROM config_revision"))
+    pg.psql("UPDATE config_changes SET created_at = now() - interval '2 days'")
+    pg.psql(f"SELECT flowplane_prune_history(86400000, {last - 5})")
+    is_(int(pg.psql("SELECT min(revision) FROM config_changes")), 6, "what is old goes, the last revisions stay")
+    is_(pg.psql(f"SELECT flowplane_prune_history(864000000, 0)").strip(), "0", "what is young stays")
+    is_(fp.get("/api/v1/revisions/3").status, 404, "a pruned revision: 404")
+    rollback(3, "", 404)
+    is_(fp.get("/api/v1/revisions").json[-1]["revision"], 6, "and not in the list")
+    pg.psql("DO $$ BEGIN FOR i IN 1..1100 LOOP UPDATE clusters SET team = i::text WHERE name = 'a'; COMMIT; END LOOP; END $$")
+    pg.psql("UPDATE config_changes SET created_at = now() - interval '2 days'")
+    fp.write_conf({"database.history_retention": "1d"})
+    fp.restart()
+    last = int(pg.psql("SELECT revision FROM config_revision"))
+    wait_until(lambda: int(pg.psql("SELECT min(revision) FROM config_changes")) == last - 999, 20, "1,000 revisions are kept")
+    is_(fp.get(f"/api/v1/revisions/{last - 1000}").status, 404, "the one before them is not")
+    rollback(last - 999)
 
     # ---- the database away
     pg.stop()
