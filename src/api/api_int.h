@@ -103,6 +103,7 @@ struct fp_api_call {
     struct fp_timer wait_timer;
     uint64_t wait_revision, wait_own; /* asked for by the client; committed by this instance */
     uint64_t wait_until_ms, wait_tick_ms;
+    unsigned wait_kinds; /* that a set changed, bits 1 << enum fp_kind; 0: the route's */
     bool (*wait_for)(struct fp_api_call *c);
     const char *wait_news; /* Flowplane-Wait once it has come true */
     fp_api_handler wait_then, wait_over;
@@ -163,6 +164,8 @@ void api_wait_fresh(struct fp_api_call *c, fp_api_handler then);
 /* Writes: answers with c->status, headers and body, when `wait=` has come true or its time is over.
  */
 void api_wait_written(struct fp_api_call *c, uint64_t revision, bool changed);
+bool api_wait_published(const struct fp_api_call *c, uint64_t revision);
+unsigned api_wait_kinds(enum fp_kind kind); /* the types of xDS that a change of it moves */
 void api_wait_wake(struct fp_api *api);     /* a new generation is served */
 void api_wait_leave(struct fp_api_call *c); /* the client is gone; no-op when not waiting */
 
@@ -229,6 +232,7 @@ void api_apply(struct fp_api_call *c);
 void api_export(struct fp_api_call *c);
 void api_revisions(struct fp_api_call *c);
 void api_revision(struct fp_api_call *c);
+void api_revision_status(struct fp_api_call *c);
 void api_rollback(struct fp_api_call *c);
 void api_nodes(struct fp_api_call *c);
 void api_node(struct fp_api_call *c);

@@ -69,6 +69,8 @@ static const struct fp_api_route routes[] = {
       "200"}},
     {"GET", "/api/v1/revisions/{n}", "revisions", "read", api_revision, FP_KIND_N, 0,
      {"Read a revision and its changes", NULL, NULL, "RevisionChanges", "200 404"}},
+    {"GET", "/api/v1/revisions/{n}/status", "revisions", "read", api_revision_status, FP_KIND_N, 0,
+     {"How far a revision has come on this instance", NULL, NULL, "RevisionStatus", "200 404"}},
     {"POST", "/api/v1/revisions/{n}/rollback", "revisions", "write", api_rollback, FP_KIND_N, 0,
      {"Restore the configuration as of a revision", "kinds-of names-of", NULL, "Applied",
       "200 404 409"}},

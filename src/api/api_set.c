@@ -287,6 +287,8 @@ static void answer(struct api_set *s, const struct fp_store_applied *res)
         struct fp_store_applied_row row;
         fp_store_applied_row(res, i, &row);
         counts[row.step]++;
+        if (row.step != FP_STEP_UNCHANGED)
+            c->wait_kinds |= api_wait_kinds(row.kind);
         fp_buf_append_c(&rows, i ? "," : "");
         write_row(&rows, &row);
         if (row.version)

@@ -118,21 +118,26 @@ static void timed_out(struct fp_api_call *c)
 }
 
 /* Do all living workers of this instance serve it?  Each tells in its slot of the control page. */
-static bool published(struct fp_api_call *c)
+bool api_wait_published(const struct fp_api_call *c, uint64_t revision)
 {
     const struct fp_page *page = c->api->o.page;
     uint64_t now_ms = fp_clock_mono_ms();
     for (size_t i = 0; i < FP_PAGE_SLOTS; i++) {
         uint64_t beat_ms = atomic_load(&page->slot[i].heartbeat_ms);
         if (beat_ms && beat_ms + SLOT_DEAD_MS > now_ms &&
-            atomic_load(&page->slot[i].revision) < c->wait_revision)
+            atomic_load(&page->slot[i].revision) < revision)
             return false;
     }
-    return c->api->snap && fp_snap_meta(c->api->snap)->revision >= c->wait_revision;
+    return c->api->snap && fp_snap_meta(c->api->snap)->revision >= revision;
+}
+
+static bool published(struct fp_api_call *c)
+{
+    return api_wait_published(c, c->wait_revision);
 }
 
 /* The types of xDS that a write of this kind moves. */
-static unsigned kinds_of(enum fp_kind kind)
+unsigned api_wait_kinds(enum fp_kind kind)
 {
     return 1u << kind | (kind == FP_KIND_CLUSTER ? 1u << FP_KIND_ENDPOINT : 0);
 }
@@ -142,7 +147,8 @@ static bool acked(struct fp_api_call *c)
 {
     if (!published(c))
         return false;
-    switch (fp_status_acked(c->api->o.page->status, c->wait_revision, kinds_of(c->route->kind))) {
+    unsigned kinds = c->wait_kinds ? c->wait_kinds : api_wait_kinds(c->route->kind);
+    switch (fp_status_acked(c->api->o.page->status, c->wait_revision, kinds)) {
     case FP_STATUS_ACKED:
         c->wait_news = "acked";
         return true;

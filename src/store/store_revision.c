@@ -28,7 +28,8 @@ enum { L_REVISION, L_EPOCH, L_CREATED, L_USER, L_REQUEST, L_SOURCE, L_CHANGES, L
 static const char changes_sql[] =
     "SELECT revision, epoch::text, created_at, user_id, request_id, source, kind, name, action,\n"
     "  (old_row ->> 'version')::bigint, (new_row ->> 'version')::bigint,\n"
-    "  flowplane_masked(kind, old_row)::text, flowplane_masked(kind, new_row)::text\n"
+    "  flowplane_masked(kind, old_row)::text, flowplane_masked(kind, new_row)::text,\n"
+    "  coalesce(new_row, old_row) ->> 'team'\n"
     "FROM config_changes WHERE revision = $1::bigint AND kind <> 'epoch' ORDER BY id";
 enum {
     C_KIND = L_CHANGES,
@@ -38,6 +39,7 @@ enum {
     C_TO,
     C_OLD,
     C_NEW,
+    C_TEAM,
 };
 
 /* $1 revision, $2 upto, $3 pairs: of each row the first change since is what was before.  Each row
@@ -176,6 +178,7 @@ static void changed(const struct store_answer *a, void *arg)
                 .kind = store_cell(a->result, i, C_KIND),
                 .name = store_cell(a->result, i, C_NAME),
                 .action = store_cell(a->result, i, C_ACTION),
+                .team = store_cell(a->result, i, C_TEAM),
                 .from_version = store_cell_i64(a->result, i, C_FROM),
                 .to_version = store_cell_i64(a->result, i, C_TO),
                 .from_configuration = store_cell(a->result, i, C_OLD),

@@ -24,7 +24,7 @@ void fp_store_revisions(struct fp_store *s, const struct fp_store_revision_filte
                         void *arg);
 
 struct fp_store_change { /* of one row in one revision */
-    struct fp_str kind /* also of rows without enum fp_kind */, name, action;
+    struct fp_str kind /* also of rows without enum fp_kind */, name, action, team;
     int64_t from_version, to_version;                   /* 0: none */
     struct fp_str from_configuration, to_configuration; /* JSON, sealed parts masked */
 };

@@ -2,6 +2,7 @@
 """History (contract §7.3): revisions, what each changed, rollback as a new revision, whole or in part."""
 import json
 
+import fp_xds as xds
 from fp_harness import Flowplane, Postgres, wait_until
 from fp_tap import is_, like, ok, run
 
@@ -120,6 +121,38 @@ with run():
     is_([d["code"] for d in r.json["details"]], ["already_exists"], "its address is taken: 409")
     r = rollback(r4, "?allowMissing=true&kind=cluster&name=b")
     is_(r.json["results"], [{"kind": "cluster", "name": "b", "action": "create", "version": 1}], "what is possible is done")
+
+    # ---- status: how far a revision has come
+    n = written(fp.post("/api/v1/clusters?wait=published", cluster("seen")))
+    r = fp.get(f"/api/v1/revisions/{n}/status").json
+    is_((r["revision"], r["published"], r["currentRevision"], r["items"]), (n, True, n, []), "status without nodes")
+    is_(r["nodes"], {"total": 0, "acked": 0, "pending": 0, "rejected": 0, "unaffected": 0}, "counts")
+    like(r["publishedAt"], r"^\d{4}-", "when")
+    with xds.Channel(fp.xds_port) as ch:
+        one, two = ch.ads("one"), ch.ads("two")
+        one.subscribe("cluster")
+        two.subscribe("listener")
+        response = one.expect("cluster")
+        two.ack(two.expect("listener"))
+
+        def status(revision):
+            r = fp.get(f"/api/v1/revisions/{revision}/status").json
+            return {i["nodeId"]: i["state"] for i in r["items"]}, r
+
+        is_(status(n)[0], {"one": "pending", "two": "unaffected"}, "sent and not yet acknowledged; not subscribed")
+        one.ack(response)
+        wait_until(lambda: status(n)[0] == {"one": "acked", "two": "unaffected"}, 10, "acknowledged")
+        is_(status(n)[1]["nodes"], {"total": 2, "acked": 1, "pending": 0, "rejected": 0, "unaffected": 1}, "counted")
+        m = written(fp.put("/api/v1/clusters/seen", cluster("seen", connectTimeoutSeconds=9)))
+        one.nack(one.expect("cluster"), "does not like it")
+        wait_until(lambda: status(m)[0]["one"] == "rejected", 10, "rejected")
+        nack = next(i for i in status(m)[1]["items"] if i["nodeId"] == "one")["types"]["CDS"]["nack"]
+        is_(nack["message"], "does not like it", "with its words")
+        is_(status(n)[0]["one"], "acked", "the one before is acknowledged still")
+        r = fp.post("/api/v1/apply?wait=acked&timeout=250ms", [{"kind": "cluster", **cluster("late")}])
+        is_(r.headers["Flowplane-Wait"], "timeout", "wait=acked of a set waits for the nodes of its kinds")
+    is_(fp.get("/api/v1/revisions/100000/status").status, 404, "unknown: 404")
+    is_(fp.get("/api/v1/revisions/x/status").status, 400, "no number: 400")
 
     # ---- history_retention: a chore at each start of a watcher
     first = int(pg.psql("SELECT min(revision) FROM config_changes"))
