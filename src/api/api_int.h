@@ -11,6 +11,11 @@
 #define API_NAME_PARAMETER "name"
 #define API_LIMIT_MAX      1000
 
+struct api_page {       /* the same bytes for everybody: api_openapi.c */
+    struct fp_str text; /* data == NULL: not made yet */
+    char etag[2 * 16 + 3];
+};
+
 struct fp_api {
     struct fp_loop *loop;
     struct fp_api_options o;
@@ -18,7 +23,9 @@ struct fp_api {
     struct fp_snap *snap; /* the generation served; NULL before the first */
     /* Since when a read has waited for our own commits; 0: none has since the last generation. */
     uint64_t behind_since_ms;
-    struct fp_list waiting;  /* calls that wait for a newer revision */
+    struct fp_list waiting; /* calls that wait for a newer revision */
+    struct api_page document, swagger;
+    struct fp_buf document_text, swagger_policy;
     struct fp_cidr *proxies; /* api.trusted_proxies */
     size_t proxies_n;
     struct api_audit *audit;
@@ -219,7 +226,13 @@ bool api_token_body_read(struct fp_api_call *c, bool create, struct api_token_bo
 /* api_read.c: does If-None-Match name this entity tag? */
 bool api_read_none_match(struct fp_api_call *c, struct fp_str etag);
 
+/* api_openapi.c: 200 with the page, or 304; its tag from its text */
+void api_page_answer(struct fp_api_call *c, const struct api_page *page);
+void api_page_seal(struct api_page *page, struct fp_str text);
+
 /* handlers */
+void api_openapi(struct fp_api_call *c);
+void api_swagger(struct fp_api_call *c);
 void api_health(struct fp_api_call *c);
 void api_ready(struct fp_api_call *c);
 void api_metrics(struct fp_api_call *c);

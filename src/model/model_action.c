@@ -93,7 +93,10 @@ static const struct fp_model_field target_fields[] = {
      .text = fp_model_text_nonblank,
      .ref = FP_M_REF(FP_KIND_CLUSTER)},
     {.name = "weight", FP_M_UINT, FP_M_REQUIRED, .min = 1},
-    {.name = "typedPerFilterConfig", FP_M_READ, .read = fp_model_per_filter_read},
+    {.name = "typedPerFilterConfig",
+     FP_M_READ,
+     .read = fp_model_per_filter_read,
+     .shape = fp_model_per_filter_shape},
 };
 static const struct fp_model_schema target = FP_M_SCHEMA(target_fields, NULL);
 
@@ -147,6 +150,18 @@ static json_t *read_redirect_code(struct fp_model_reader *r, const json_t *v, co
     return NULL;
 }
 
+/* Envoy's enum numbers are taken, but 301 … is what a client should write. */
+static json_t *shape_redirect_code(struct fp_model_shaper *s, const char *name)
+{
+    json_t *values = json_array();
+    (void)name;
+    for (size_t i = 0; i < FP_M_N(redirect_codes); i++)
+        json_array_append_new(values, json_integer(redirect_codes[i].status));
+    for (size_t i = 0; i < FP_M_N(redirect_codes) && fp_model_shape_spelling(s) == FP_M_SENT; i++)
+        json_array_append_new(values, json_integer((json_int_t)i));
+    return json_pack("{s:s, s:o}", "type", "integer", "enum", values);
+}
+
 static void check_redirect(struct fp_model_reader *r, const struct fp_model_object *o)
 {
     static const char *const path[] = {"pathRedirect", "prefixRewrite", NULL};
@@ -167,7 +182,7 @@ static const struct fp_model_field redirect_fields[] = {
     {.name = "httpsRedirect", FP_M_BOOL},
     {.name = "portRedirect", FP_M_UINT, .min = 1, .max = 65535},
     {.name = "stripQuery", FP_M_BOOL},
-    {.name = "responseCode", FP_M_READ, .read = read_redirect_code},
+    {.name = "responseCode", FP_M_READ, .read = read_redirect_code, .shape = shape_redirect_code},
 };
 static const struct fp_model_schema redirect = FP_M_SCHEMA(redirect_fields, check_redirect);
 
@@ -190,10 +205,14 @@ static const struct fp_model_variant actions[] = {
     {"redirect", "Redirect", NULL, &redirect},
     {"direct", "Direct", NULL, &direct},
 };
+static const struct fp_model_choice choice = {"type", actions, FP_M_N(actions)};
 json_t *fp_model_action_read(struct fp_model_reader *r, const json_t *v, const char *pointer)
 {
-    static const struct fp_model_choice choice = {"type", actions, FP_M_N(actions)};
     return fp_model_choice_read(r, &choice, v, pointer, NULL);
+}
+json_t *fp_model_action_shape(struct fp_model_shaper *s, const char *name)
+{
+    return fp_model_shape_choice(s, &choice, NULL, NULL, name);
 }
 
 /* ---- an action against its match ---- */

@@ -66,6 +66,16 @@ json_t *fp_model_endpoint_read(struct fp_model_reader *r, const json_t *v, const
     return out;
 }
 
+json_t *fp_model_endpoint_shape(struct fp_model_shaper *s, const char *name)
+{
+    json_t *object = fp_model_shape_object(s, &fp_model_endpoint_schema, name);
+    if (fp_model_shape_spelling(s) != FP_M_SENT)
+        return object;
+    return fp_model_shape_any_of(object, json_pack("{s:s, s:s, s:s}", "type", "string", "pattern",
+                                                   "^.+:[0-9]{1,5}$", "description",
+                                                   "host:port, [IPv6]:port"));
+}
+
 static json_t *lb_endpoint(const json_t *e)
 {
     static const struct fp_model_copy copy[] = {{"weight", "loadBalancingWeight", FP_C_SAME},
@@ -198,9 +208,22 @@ static json_t *read_drop_fraction(struct fp_model_reader *r, const json_t *v, co
     }
     return fp_model_object_read(r, &fp_model_fraction_schema, v, pointer);
 }
+static const struct fp_model_field drop_fraction_fields[] = {
+    {.name = "numerator", FP_M_UINT, FP_M_REQUIRED},
+    {.name = "denominator", FP_M_ENUM, .values = fp_model_denominators},
+};
+static const struct fp_model_schema drop_fraction = FP_M_SCHEMA(drop_fraction_fields, NULL);
+static json_t *shape_drop_fraction(struct fp_model_shaper *s, const char *name)
+{
+    return fp_model_shape_object(s, &drop_fraction, name);
+}
 static const struct fp_model_field drop_fields[] = {
     {.name = "category", FP_M_STRING, FP_M_REQUIRED, .min = 1, .text = fp_model_text_nonblank},
-    {.name = "fraction", FP_M_READ, FP_M_REQUIRED, .read = read_drop_fraction},
+    {.name = "fraction",
+     FP_M_READ,
+     FP_M_REQUIRED,
+     .read = read_drop_fraction,
+     .shape = shape_drop_fraction},
 };
 static const struct fp_model_schema drop_schema = FP_M_SCHEMA(drop_fields, NULL);
 static const struct fp_model_field weight_fields[] = {
@@ -247,7 +270,11 @@ static void check_endpoints(struct fp_model_reader *r, const struct fp_model_obj
 static const struct fp_model_field fields[] = {
     {.name = "name", FP_M_STRING, .min = 1, .text = fp_model_text_name},
     {.name = "team", FP_M_STRING, .min = 1, .max = 100, .text = fp_model_text_team},
-    {.name = "endpoints", FP_M_READ, FP_M_LIST, .read = fp_model_endpoint_read},
+    {.name = "endpoints",
+     FP_M_READ,
+     FP_M_LIST,
+     .read = fp_model_endpoint_read,
+     .shape = fp_model_endpoint_shape},
     {.name = "overprovisioningFactor", FP_M_UINT, .min = 1},
     {.name = "dropOverloads", FP_M_OBJECT, FP_M_LIST, .object = &drop_schema},
     {.name = "localityWeights", FP_M_OBJECT, FP_M_LIST, .object = &weight_schema},

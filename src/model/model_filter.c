@@ -43,7 +43,7 @@ static void check_custom(struct fp_model_reader *r, const struct fp_model_object
     json_decref(checked);
 }
 static const struct fp_model_field custom_fields[] = {
-    {.name = "typed_config", FP_M_READ, .read = fp_model_typed_read},
+    {.name = "typed_config", FP_M_READ, .read = fp_model_typed_read, .shape = fp_model_shape_typed},
     {.name = "type_url", FP_M_STRING, .text = fp_model_text_nonblank},
     {.name = "value", FP_M_STRING},
 };
@@ -65,6 +65,8 @@ static const struct fp_model_variant kinds[] = {
     {"custom", NULL, NULL, &custom},
 };
 
+static const struct fp_model_choice filter_choice = {"type", kinds, FP_M_N(kinds)};
+
 static bool is_later(struct fp_str type)
 {
     for (const char *const *n = later; *n; n++)
@@ -75,14 +77,17 @@ static bool is_later(struct fp_str type)
 
 static json_t *read_filter(struct fp_model_reader *r, const json_t *v, const char *pointer)
 {
-    static const struct fp_model_choice choice = {"type", kinds, FP_M_N(kinds)};
     struct fp_str type = fp_json_str(json_is_object(v) ? json_object_get(v, "type") : NULL);
     if (type.data && is_later(type)) {
         fp_problem_add(r->ps, fp_model_path_push(r, pointer, "type"), FP_P_UNSUPPORTED,
                        "not available yet; use type custom with typed_config");
         return NULL;
     }
-    return fp_model_choice_read(r, &choice, v, pointer, NULL);
+    return fp_model_choice_read(r, &filter_choice, v, pointer, NULL);
+}
+static json_t *shape_filter(struct fp_model_shaper *s, const char *name)
+{
+    return fp_model_shape_choice(s, &filter_choice, NULL, NULL, "HttpFilterConfig");
 }
 
 static bool is_router(const json_t *entry)
@@ -112,7 +117,7 @@ static const struct fp_model_field entry_fields[] = {
     {.name = "name", FP_M_STRING, .min = 1, .text = fp_model_text_nonblank},
     {.name = "is_optional", FP_M_BOOL},
     {.name = "disabled", FP_M_BOOL},
-    {.name = "filter", FP_M_READ, FP_M_REQUIRED, .read = read_filter},
+    {.name = "filter", FP_M_READ, FP_M_REQUIRED, .read = read_filter, .shape = shape_filter},
 };
 static const struct fp_model_schema entry = FP_M_SCHEMA(entry_fields, check_entry);
 
@@ -140,6 +145,11 @@ json_t *fp_model_filters_read(struct fp_model_reader *r, const json_t *v, const 
     }
     fp_map_fini(&names);
     return out;
+}
+
+json_t *fp_model_filters_shape(struct fp_model_shaper *s, const char *name)
+{
+    return fp_model_shape_list(fp_model_shape_object(s, &entry, "HttpFilter"));
 }
 
 static json_t *expand_entry(const json_t *e)
@@ -214,6 +224,16 @@ json_t *fp_model_per_filter_read(struct fp_model_reader *r, const json_t *v, con
             json_object_set_new(out, key, c);
     }
     return out;
+}
+
+json_t *fp_model_per_filter_shape(struct fp_model_shaper *s, const char *name)
+{
+    json_t *off =
+        json_pack("{s:s, s:{s:{s:b}}, s:[s], s:b}", "type", "object", "properties", "disabled",
+                  "const", 1, "required", "disabled", "additionalProperties", 0);
+    return fp_model_shape_map(fp_model_shape_any_of(
+        off, fp_model_shape_any_of(fp_model_shape_object(s, &custom, "CustomFilter"),
+                                   fp_model_shape_typed(s, name))));
 }
 
 json_t *fp_model_per_filter_expand(const json_t *map)

@@ -24,6 +24,7 @@
 
 struct fp_model_schema;
 struct fp_model_object;
+struct fp_model_shaper;
 
 struct fp_model_reader {
     struct fp_arena *arena;
@@ -71,6 +72,8 @@ struct fp_model_field {
     const struct fp_model_schema *object;
     void (*text)(struct fp_model_reader *r, const char *pointer, struct fp_str s);
     json_t *(*read)(struct fp_model_reader *r, const json_t *v, const char *pointer);
+    /* FP_M_READ: what `read` takes, as a JSON Schema; NULL: anything.  name: for its parts. */
+    json_t *(*shape)(struct fp_model_shaper *s, const char *name);
 };
 struct fp_model_schema {
     const struct fp_model_field *fields;
@@ -149,6 +152,25 @@ void fp_model_warn(struct fp_model_reader *r, const char *code, const char *poin
 void fp_model_note(struct fp_model_reader *r, enum fp_kind kind, struct fp_str name,
                    const char *pointer);
 
+/* ---- model_shape.c: JSON Schemas; each returns a new reference ---- */
+enum fp_model_spelling {
+    FP_M_SENT,   /* bodies: null is absent, aliases */
+    FP_M_SHOWN,  /* answers: the canonical shape */
+    FP_M_STORED, /* a listener's config: snake_case, tagged choices (§5.4.5) */
+};
+enum fp_model_spelling fp_model_shape_spelling(const struct fp_model_shaper *s);
+json_t *fp_model_shape_object(struct fp_model_shaper *s, const struct fp_model_schema *schema,
+                              const char *name);
+/* beside: members that stand next to the choice, NULL for none; tagged choices then are the value
+ * of `wrapper`. */
+json_t *fp_model_shape_choice(struct fp_model_shaper *s, const struct fp_model_choice *c,
+                              const struct fp_model_schema *beside, const char *wrapper,
+                              const char *name);
+json_t *fp_model_shape_list(json_t *item);
+json_t *fp_model_shape_map(json_t *value);
+json_t *fp_model_shape_any_of(json_t *a, json_t *b);
+json_t *fp_model_shape_typed(struct fp_model_shaper *s, const char *name);
+
 /* ---- model_choice.c ---- */
 json_t *fp_model_choice_read(struct fp_model_reader *r, const struct fp_model_choice *c,
                              const json_t *v, const char *pointer, const char *const *skip);
@@ -194,10 +216,12 @@ bool fp_model_true(const json_t *object, const char *key);
 struct fp_str fp_model_str(const json_t *object, const char *key);
 
 /* ---- shared schemas ---- */
+extern const char *const fp_model_denominators[];
 extern const struct fp_model_schema fp_model_endpoint_schema, fp_model_locality_schema,
     fp_model_fraction_schema, fp_model_string_matcher_schema, fp_model_route_schema,
     fp_model_inline_route_schema;
 json_t *fp_model_endpoint_read(struct fp_model_reader *r, const json_t *v, const char *pointer);
+json_t *fp_model_endpoint_shape(struct fp_model_shaper *s, const char *name);
 json_t *fp_model_endpoints_expand(const json_t *endpoints, const char *cluster_name);
 void fp_model_endpoints_check_weights(struct fp_model_reader *r, const json_t *endpoints,
                                       const char *pointer);
@@ -207,16 +231,21 @@ void fp_model_tls_check_pair(struct fp_model_reader *r, const struct fp_model_ob
 void fp_model_tls_expand_common(json_t *common, const json_t *tls); /* versions, ciphers, ALPN */
 json_t *fp_model_route_expand(const json_t *c, const char *name);
 json_t *fp_model_filters_read(struct fp_model_reader *r, const json_t *v, const char *pointer);
+json_t *fp_model_filters_shape(struct fp_model_shaper *s, const char *name);
 json_t *fp_model_filters_expand(const json_t *filters);
 json_t *fp_model_per_filter_read(struct fp_model_reader *r, const json_t *v, const char *pointer);
+json_t *fp_model_per_filter_shape(struct fp_model_shaper *s, const char *name);
 json_t *fp_model_per_filter_expand(const json_t *map);
 json_t *fp_model_upgrades_expand(const json_t *list);
 json_t *fp_model_access_log_read(struct fp_model_reader *r, const json_t *v, const char *pointer);
+json_t *fp_model_access_log_shape(struct fp_model_shaper *s, const char *name);
 json_t *fp_model_access_log_expand(const json_t *logs); /* array of AccessLog */
 json_t *fp_model_tracing_read(struct fp_model_reader *r, const json_t *v, const char *pointer);
+json_t *fp_model_tracing_shape(struct fp_model_shaper *s, const char *name);
 json_t *fp_model_tracing_expand(const json_t *t);
 json_t *fp_model_network_filter_read(struct fp_model_reader *r, const json_t *v,
                                      const char *pointer);
+json_t *fp_model_network_filter_shape(struct fp_model_shaper *s, const char *name);
 json_t *fp_model_network_filter_expand(const json_t *f);
 bool fp_model_network_filter_is_terminal(const json_t *f);
 bool fp_model_network_filter_passes_on(const json_t *f); /* known not to be terminal */
@@ -249,6 +278,8 @@ void fp_model_keep_configuration(struct fp_arena *a, json_t *configuration,
                                  struct fp_model_resource *out);
 
 /* ---- model_raw.c ---- */
+/* What may stand beside `envoy`. */
+const struct fp_model_schema *fp_model_raw_schema(enum fp_kind kind);
 /* The members beside `envoy`; a new reference. */
 json_t *fp_model_raw_beside(struct fp_model_reader *r, enum fp_kind kind, const json_t *body,
                             const char *const *skip);

@@ -121,7 +121,8 @@ static const struct fp_model_field chain_fields[] = {
      FP_M_READ,
      FP_M_LIST | FP_M_REQUIRED,
      .min_items = 1,
-     .read = fp_model_network_filter_read},
+     .read = fp_model_network_filter_read,
+     .shape = fp_model_network_filter_shape},
     {.name = "tlsContext", FP_M_OBJECT, .object = &tls_schema},
 };
 static const struct fp_model_schema chain_schema = FP_M_SCHEMA(chain_fields, check_chain);

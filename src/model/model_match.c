@@ -30,10 +30,14 @@ static const struct fp_model_variant paths[] = {
     {"regex", "Regex", "value", &regex},
     {"template", "Template", "template", &template},
 };
+static const struct fp_model_choice path_choice = {"type", paths, FP_M_N(paths)};
 static json_t *read_path(struct fp_model_reader *r, const json_t *v, const char *pointer)
 {
-    static const struct fp_model_choice choice = {"type", paths, FP_M_N(paths)};
-    return fp_model_choice_read(r, &choice, v, pointer, NULL);
+    return fp_model_choice_read(r, &path_choice, v, pointer, NULL);
+}
+static json_t *shape_path(struct fp_model_shaper *s, const char *name)
+{
+    return fp_model_shape_choice(s, &path_choice, NULL, NULL, name);
 }
 
 /* ---- headers and query parameters: at most one way to match, none means present ---- */
@@ -71,7 +75,7 @@ static const struct fp_model_field query_fields[] = {
 static const struct fp_model_schema query = FP_M_SCHEMA(query_fields, check_query);
 
 static const struct fp_model_field match_fields[] = {
-    {.name = "path", FP_M_READ, FP_M_REQUIRED, .read = read_path},
+    {.name = "path", FP_M_READ, FP_M_REQUIRED, .read = read_path, .shape = shape_path},
     {.name = "headers", FP_M_OBJECT, FP_M_LIST, .object = &fp_model_header_matcher_schema},
     {.name = "queryParameters", FP_M_OBJECT, FP_M_LIST, .object = &query},
     {.name = "methods", FP_M_STRING, FP_M_LIST | FP_M_UNIQUE, .text = fp_model_text_token},

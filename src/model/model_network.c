@@ -30,9 +30,15 @@ static const struct fp_model_field hcm_fields[] = {
      .text = fp_model_text_name,
      .ref = FP_M_REF(FP_KIND_ROUTE)},
     {.name = "inlineRouteConfig", FP_M_OBJECT, .object = &fp_model_inline_route_schema},
-    {.name = "accessLog", FP_M_READ, .read = fp_model_access_log_read},
-    {.name = "tracing", FP_M_READ, .read = fp_model_tracing_read},
-    {.name = "httpFilters", FP_M_READ, .read = fp_model_filters_read},
+    {.name = "accessLog",
+     FP_M_READ,
+     .read = fp_model_access_log_read,
+     .shape = fp_model_access_log_shape},
+    {.name = "tracing", FP_M_READ, .read = fp_model_tracing_read, .shape = fp_model_tracing_shape},
+    {.name = "httpFilters",
+     FP_M_READ,
+     .read = fp_model_filters_read,
+     .shape = fp_model_filters_shape},
     {.name = "statPrefix", FP_M_STRING, .text = fp_model_text_nonblank},
     {.name = "codecType", FP_M_ENUM, .values = codecs},
     {.name = "useRemoteAddress", FP_M_BOOL},
@@ -126,7 +132,10 @@ static const struct fp_model_field tcp_fields[] = {
      .text = fp_model_text_nonblank,
      .ref = FP_M_REF(FP_KIND_CLUSTER)},
     {.name = "clusters", FP_M_OBJECT, FP_M_LIST, .min_items = 1, .object = &target},
-    {.name = "accessLog", FP_M_READ, .read = fp_model_access_log_read},
+    {.name = "accessLog",
+     FP_M_READ,
+     .read = fp_model_access_log_read,
+     .shape = fp_model_access_log_shape},
     {.name = "statPrefix", FP_M_STRING, .text = fp_model_text_nonblank},
     {.name = "idleTimeoutSeconds", FP_M_UINT, .max = FP_M_MAX_SECONDS},
 };
@@ -148,7 +157,11 @@ static json_t *expand_tcp(const json_t *f)
 
 /* ---- typed ---- */
 static const struct fp_model_field typed_fields[] = {
-    {.name = "typedConfig", FP_M_READ, FP_M_REQUIRED, .read = fp_model_typed_read},
+    {.name = "typedConfig",
+     FP_M_READ,
+     FP_M_REQUIRED,
+     .read = fp_model_typed_read,
+     .shape = fp_model_shape_typed},
 };
 static const struct fp_model_schema typed = FP_M_SCHEMA(typed_fields, NULL);
 
@@ -165,6 +178,11 @@ static const struct fp_model_field name_fields[] = {
     {.name = "name", FP_M_STRING, FP_M_REQUIRED, .text = fp_model_text_nonblank},
 };
 static const struct fp_model_schema name_schema = FP_M_SCHEMA(name_fields, NULL);
+
+json_t *fp_model_network_filter_shape(struct fp_model_shaper *s, const char *name)
+{
+    return fp_model_shape_choice(s, &choice, &name_schema, "filter_type", name);
+}
 
 static json_t *read_stored(struct fp_model_reader *r, const json_t *v, const char *pointer,
                            const char *key)

@@ -28,6 +28,11 @@ static json_t *read_json_format(struct fp_model_reader *r, const json_t *v, cons
     return json_incref((json_t *)v);
 }
 
+static json_t *shape_json_format(struct fp_model_shaper *s, const char *name)
+{
+    return fp_model_shape_map(json_pack("{s:s}", "type", "string"));
+}
+
 static void check_log(struct fp_model_reader *r, const struct fp_model_object *o)
 {
     static const char *const formats[] = {"format", "jsonFormat", NULL};
@@ -36,7 +41,7 @@ static void check_log(struct fp_model_reader *r, const struct fp_model_object *o
 static const struct fp_model_field log_fields[] = {
     {.name = "path", FP_M_STRING, FP_M_REQUIRED, .text = fp_model_text_nonblank},
     {.name = "format", FP_M_STRING, .min = 1, .text = fp_model_text_format},
-    {.name = "jsonFormat", FP_M_READ, .read = read_json_format},
+    {.name = "jsonFormat", FP_M_READ, .read = read_json_format, .shape = shape_json_format},
 };
 static const struct fp_model_schema log_schema = FP_M_SCHEMA(log_fields, check_log);
 
@@ -48,6 +53,12 @@ static json_t *read_log(struct fp_model_reader *r, const json_t *v, const char *
 json_t *fp_model_access_log_read(struct fp_model_reader *r, const json_t *v, const char *pointer)
 {
     return json_is_array(v) ? fp_model_list_read(r, v, pointer, read_log) : read_log(r, v, pointer);
+}
+
+json_t *fp_model_access_log_shape(struct fp_model_shaper *s, const char *name)
+{
+    return fp_model_shape_any_of(fp_model_shape_object(s, &log_schema, name),
+                                 fp_model_shape_list(fp_model_shape_object(s, &log_schema, name)));
 }
 
 static json_t *expand_log(const json_t *l)
@@ -109,6 +120,12 @@ static json_t *read_config(struct fp_model_reader *r, const json_t *v, const cha
     return json_incref((json_t *)v); /* which table applies is known with the provider */
 }
 
+static json_t *shape_config(struct fp_model_shaper *s, const char *name)
+{
+    return fp_model_shape_any_of(fp_model_shape_object(s, &otel, "OpenTelemetry"),
+                                 fp_model_shape_object(s, &zipkin, "Zipkin"));
+}
+
 static void check_tracing(struct fp_model_reader *r, const struct fp_model_object *o)
 {
     static const char *const ways[] = {"typedConfig", "config", NULL};
@@ -128,8 +145,8 @@ static void check_tracing(struct fp_model_reader *r, const struct fp_model_objec
 
 static const struct fp_model_field tracing_fields[] = {
     {.name = "provider", FP_M_STRING, FP_M_REQUIRED, .text = fp_model_text_nonblank},
-    {.name = "config", FP_M_READ, .read = read_config},
-    {.name = "typedConfig", FP_M_READ, .read = fp_model_typed_read},
+    {.name = "config", FP_M_READ, .read = read_config, .shape = shape_config},
+    {.name = "typedConfig", FP_M_READ, .read = fp_model_typed_read, .shape = fp_model_shape_typed},
 };
 static const struct fp_model_schema tracing = FP_M_SCHEMA(tracing_fields, check_tracing);
 
@@ -147,6 +164,11 @@ json_t *fp_model_tracing_read(struct fp_model_reader *r, const json_t *v, const 
     if (read)
         json_object_set_new(out, "config", read);
     return out;
+}
+
+json_t *fp_model_tracing_shape(struct fp_model_shaper *s, const char *name)
+{
+    return fp_model_shape_object(s, &tracing, name);
 }
 
 json_t *fp_model_tracing_expand(const json_t *t)

@@ -187,15 +187,24 @@ static const struct fp_model_variant actions[] = {
     {"genericKey", "GenericKey", NULL, &generic},
     {"headerValueMatch", "HeaderValueMatch", NULL, &value_match},
 };
+static const struct fp_model_choice choice = {"type", actions, FP_M_N(actions)};
 static json_t *read_action(struct fp_model_reader *r, const json_t *v, const char *pointer)
 {
-    static const struct fp_model_choice choice = {"type", actions, FP_M_N(actions)};
     return fp_model_choice_read(r, &choice, v, pointer, NULL);
+}
+static json_t *shape_action(struct fp_model_shaper *s, const char *name)
+{
+    return fp_model_shape_choice(s, &choice, NULL, NULL, name);
 }
 static const struct fp_model_field rate_limit_fields[] = {
     {.name = "stage", FP_M_UINT, .max = 10},
     {.name = "disableKey", FP_M_STRING, .min = 1},
-    {.name = "actions", FP_M_READ, FP_M_LIST | FP_M_REQUIRED, .min_items = 1, .read = read_action},
+    {.name = "actions",
+     FP_M_READ,
+     FP_M_LIST | FP_M_REQUIRED,
+     .min_items = 1,
+     .read = read_action,
+     .shape = shape_action},
 };
 const struct fp_model_schema fp_model_rate_limit_schema = FP_M_SCHEMA(rate_limit_fields, NULL);
 

@@ -29,6 +29,13 @@ static const struct fp_model_schema common_schema = FP_M_SCHEMA(common_fields, N
 static const struct fp_model_schema cluster_schema = FP_M_SCHEMA(cluster_fields, NULL);
 static const struct fp_model_schema listener_schema = FP_M_SCHEMA(listener_fields, NULL);
 
+const struct fp_model_schema *fp_model_raw_schema(enum fp_kind kind)
+{
+    return kind == FP_KIND_CLUSTER    ? &cluster_schema
+           : kind == FP_KIND_LISTENER ? &listener_schema
+                                      : &common_schema;
+}
+
 static bool is_field(const struct fp_model_schema *s, const char *key)
 {
     for (size_t i = 0; i < s->fields_n; i++)
@@ -41,9 +48,7 @@ static bool is_field(const struct fp_model_schema *s, const char *key)
 json_t *fp_model_raw_beside(struct fp_model_reader *r, enum fp_kind kind, const json_t *body,
                             const char *const *skip)
 {
-    const struct fp_model_schema *s = kind == FP_KIND_CLUSTER    ? &cluster_schema
-                                      : kind == FP_KIND_LISTENER ? &listener_schema
-                                                                 : &common_schema;
+    const struct fp_model_schema *s = fp_model_raw_schema(kind);
     json_t *rest = fp_json_own(r->arena, json_object()), *v;
     const char *key;
     json_object_foreach ((json_t *)body, key, v) {

@@ -9,6 +9,7 @@ json_t *fp_model_header_matchers_expand(const json_t *list);
 
 /* model_action.c */
 json_t *fp_model_action_read(struct fp_model_reader *r, const json_t *v, const char *pointer);
+json_t *fp_model_action_shape(struct fp_model_shaper *s, const char *name);
 /* Rules between an action (and the form it was sent in) and the path of its rule's match. */
 void fp_model_action_check_path(struct fp_model_reader *r, const json_t *action, const json_t *sent,
                                 const char *pointer, const json_t *path);

@@ -2,10 +2,10 @@
 #include "codec/codec_json.h"
 #include "model/model_int.h"
 
-static const char *const denominators[] = {"hundred", "ten_thousand", "million", NULL};
+const char *const fp_model_denominators[] = {"hundred", "ten_thousand", "million", NULL};
 static const struct fp_model_field fraction_fields[] = {
     {.name = "numerator", FP_M_UINT, FP_M_REQUIRED},
-    {.name = "denominator", FP_M_ENUM, .values = denominators},
+    {.name = "denominator", FP_M_ENUM, .values = fp_model_denominators},
     {.name = "runtimeKey", FP_M_STRING, .min = 1},
 };
 const struct fp_model_schema fp_model_fraction_schema = FP_M_SCHEMA(fraction_fields, NULL);
