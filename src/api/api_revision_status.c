@@ -16,11 +16,14 @@ struct answer {
     unsigned kinds;      /* that it changed, bits 1 << enum fp_kind */
     bool any_team;       /* it changed rows without a team */
     struct fp_map teams; /* of the others; keys in the request's arena */
+    struct fp_map names; /* of the rows it changed */
 };
 
 static void answer_free(void *arg)
 {
-    fp_map_fini(&((struct answer *)arg)->teams);
+    struct answer *a = arg;
+    fp_map_fini(&a->teams);
+    fp_map_fini(&a->names);
 }
 
 static void head(const struct fp_store_revision *r, void *arg)
@@ -37,6 +40,7 @@ static void change(const struct fp_store_change *x, void *arg)
     if (kind == FP_KIND_N || !fp_kinds[kind].xds)
         return;
     a->kinds |= api_wait_kinds(kind);
+    fp_map_set(&a->names, fp_arena_str(c->r->arena, x->name), a);
     if (!x->team.data)
         a->any_team = true;
     else if (!fp_map_get(&a->teams, x->team))
@@ -50,15 +54,29 @@ static bool affects(const struct answer *a, const struct fp_status_stream *st)
            fp_map_get(&a->teams, st->node.team);
 }
 
+/* An open rejection of this revision, or of a later one that holds what this one changed. */
+static bool rejected(const struct answer *a, const struct fp_status_type *t)
+{
+    struct fp_str names = t->nack.names;
+    if (!t->nacked || t->nack.revision < a->revision)
+        return false;
+    if (t->nack.revision == a->revision || !names.len)
+        return true;
+    while (names.len)
+        if (fp_map_get(&a->names, fp_str_split(names, '\0', &names)))
+            return true;
+    return false;
+}
+
 static enum state state_of(const struct answer *a, const struct fp_status_stream *st,
                            enum fp_kind k)
 {
     const struct fp_status_type *t = &st->types[k];
     if (!(a->kinds & 1u << k) || !t->subscribed || !affects(a, st))
         return STATE_UNAFFECTED;
-    if (t->acked_revision >= a->revision) /* what was rejected is newer */
-        return STATE_ACKED;
-    return t->nacked && t->nack.revision >= a->revision ? STATE_REJECTED : STATE_PENDING;
+    if (rejected(a, t))
+        return STATE_REJECTED;
+    return t->acked_revision >= a->revision ? STATE_ACKED : STATE_PENDING;
 }
 
 /* ---- JSON */
