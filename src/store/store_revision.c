@@ -49,7 +49,7 @@ static const char state_sql[] =
     "    AND EXISTS (SELECT FROM config_changes y WHERE y.revision = $1::bigint),\n"
     "  c.revision, x.kind, x.name, x.old_row IS NOT NULL, x.old_row ->> 'team',\n"
     "  x.old_row ->> 'source', x.old_row ->> 'form', x.old_row ->> 'service_name',\n"
-    "  (x.old_row -> 'configuration')::text\n"
+    "  (x.old_row -> 'configuration')::text, (x.old_row ->> 'version')::bigint\n"
     "FROM config_revision c LEFT JOIN (\n"
     "  SELECT DISTINCT ON (x.kind, x.name) x.* FROM config_changes x\n"
     "  WHERE x.revision > $1::bigint AND ($2::bigint = 0 OR x.revision <= $2::bigint)\n"
@@ -69,7 +69,8 @@ enum {
     S_SOURCE,
     S_FORM,
     S_SERVICE,
-    S_CONFIGURATION
+    S_CONFIGURATION,
+    S_VERSION
 };
 
 struct call {
@@ -224,6 +225,7 @@ static void read_state(const struct store_answer *a, void *arg)
                 .form = store_cell(a->result, i, S_FORM),
                 .service_name = store_cell(a->result, i, S_SERVICE),
                 .configuration = store_cell(a->result, i, S_CONFIGURATION),
+                .version = store_cell_i64(a->result, i, S_VERSION),
             },
             c->arg);
     c->then_done(FP_READING_OK, (uint64_t)store_cell_i64(a->result, 0, S_REVISION), c->arg);

@@ -38,6 +38,7 @@ struct fp_store_then { /* a row that was changed after a revision, as it was at 
     struct fp_str kind, name;
     bool existed; /* then all below is set */
     struct fp_str team, source, form, service_name, configuration /* JSON */;
+    int64_t version;
 };
 /*
  * pairs: [["cluster","a"], …] restricts it; data == NULL: all.  upto: 0, or the revision after

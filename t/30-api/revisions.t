@@ -96,6 +96,14 @@ with run():
     is_(rows[0], "0", "rows are encoded when they are written")
     is_(pg.psql("SELECT target_name FROM resource_refs WHERE kind = 'listener' AND name = 'edge'").strip(), "b", "references too")
 
+    # ---- the export of then
+    for n, was in ((r1, e1), (r3, e3), (r4, e4)):
+        r = fp.get(f"/api/v1/export?revision={n}")
+        is_((r.raw, r.headers["Flowplane-Revision"]), (was, str(n)), f"export of revision {n}")
+    is_(fp.get(f"/api/v1/export?revision={r3}&kinds=cluster&format=json").json, [{"kind": "cluster", **cluster("a", 81)}], "with its other parameters")
+    for bad in ("x", "0", "100000"):
+        is_(fp.get(f"/api/v1/export?revision={bad}").status, 400, f"revision={bad}: 400")
+
     # ---- in part
     fp.put("/api/v1/clusters/a", cluster("a", 82))
     now = fp.put("/api/v1/clusters/b", cluster("b", 82))
