@@ -68,7 +68,7 @@ static const struct fp_api_route routes[] = {
      {"Apply a set of resources in one revision", "label prune force ifRevision", "Apply", "Applied",
       "200 404 409 412"}},
     {"GET", "/api/v1/export", NULL, "read", api_export, FP_KIND_N, 0,
-     {"The configuration as a set that apply takes", "kinds team source format secrets", NULL,
+     {"The configuration as a set that apply takes", "kinds team source format secrets revision", NULL,
       "Export", "200"}},
     {"GET", "/api/v1/revisions", "revisions", "read", api_revisions, FP_KIND_N, 0,
      {"List the revisions, newest first", "limit offset userId kind changed", NULL, "Revision[]",
