@@ -119,14 +119,14 @@ static pid_t start(int script_now)
     static const struct fp_master_roles roles = {.worker = worker, .watcher = watcher};
     static char over[6][128];
     static const char *overs[6];
-    uint16_t port = free_port();
+    uint16_t port = free_port(), xds_port = free_port(); /* a neighbour may be a client's */
     script = script_now;
     memset(notes, 0, sizeof *notes);
     memset(report, 0, sizeof report);
     snprintf(over[0], 128, "process.runtime_dir = %s/run", top);
     snprintf(over[1], 128, "process.state_dir = %s/state", top);
     snprintf(over[2], 128, "api.port = %u", port);
-    snprintf(over[3], 128, "xds.port = %u", port + 1u);
+    snprintf(over[3], 128, "xds.port = %u", xds_port);
     snprintf(over[4], 128, "process.workers = 1");
     snprintf(over[5], 128, "observability.log_target = file:%s/log", top);
     for (int i = 0; i < 6; i++)
