@@ -108,8 +108,9 @@ static int watcher(struct fp_child *c)
 
 static uint16_t free_port(void)
 {
+    static uint16_t port = 31000; /* below the ports that clients are given */
     struct fp_addr a;
-    for (uint16_t port = 33000;; port++)
+    for (port++;; port++)
         if (fp_addr_parse(&a, "127.0.0.1", port) == 0 && fp_socket_probe(&a) == 0)
             return port;
 }
