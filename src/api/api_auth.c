@@ -25,6 +25,7 @@ static unsigned auth_number(enum fp_auth_verdict v)
 
 static void accepted(struct fp_api_call *c)
 {
+    api_trace_auth_end(c, "ok", false);
     fp_metric_add(FP_METRIC_AUTHENTICATIONS, auth_number(FP_AUTH_OK), 0, 0, 1);
     c->user_id = fp_str_of(fp_arena_printf(c->r->arena, "fp_pat_%.*s", FP_STR_ARG(c->token.id)));
     api_audit_used(c);
@@ -34,6 +35,7 @@ void api_auth_refuse(struct fp_api_call *c, enum fp_auth_verdict v)
 {
     struct api_headers h = {.n = 0};
     struct fp_str id = FP_STR_NULL, secret;
+    api_trace_auth_end(c, fp_auth_infos[v].message, true);
     fp_metric_add(FP_METRIC_AUTHENTICATIONS, auth_number(v), 0, 0, 1);
     if (v > FP_AUTH_MALFORMED)
         fp_auth_split(fp_http_header(c->r, "authorization"), &id, &secret);
@@ -68,6 +70,7 @@ enum api_auth api_auth_check(struct fp_api_call *c)
         return API_AUTH_ANSWERED;
     }
     struct fp_str header = fp_http_header(c->r, "authorization");
+    api_trace_auth(c);
     enum fp_auth_verdict v = fp_auth_check(c->snap, header, fp_clock_wall_ms(), &c->token);
     if (v == FP_AUTH_OK) {
         accepted(c);

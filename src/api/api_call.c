@@ -148,6 +148,7 @@ static bool admitted(struct fp_api_call *c)
     struct fp_http_request *r = c->r;
     struct api_headers h = {.n = 0};
     const struct fp_api_route *path = c->known = api_route_path(r->path, &c->raw_name);
+    api_trace_begin(c);
 
     if (!path && !under_api(r->path)) {
         api_fail(c, 404, NULL, NULL, "no such path");

@@ -44,6 +44,7 @@ struct api_headers { /* a response's own headers; the common ones are added */
 };
 
 struct fp_api_call;
+struct api_trace;
 typedef void (*fp_api_handler)(struct fp_api_call *c);
 
 enum {
@@ -85,7 +86,8 @@ struct fp_api_call {
     struct fp_str name;     /* the {name} of the path, decoded; data == NULL when there is none */
     struct fp_str raw_name; /* the same as sent */
     struct fp_str request_id;
-    struct fp_snap *snap; /* the generation that authenticated it; holds the token's memory */
+    struct api_trace *trace; /* NULL while tracing is off */
+    struct fp_snap *snap;    /* the generation that authenticated it; holds the token's memory */
     struct fp_snap_token token;
     struct fp_addr client; /* behind trusted proxies: the hop before them */
     struct fp_str user_id; /* "fp_pat_<uuid>", data == NULL when nobody is known */
@@ -135,6 +137,15 @@ struct fp_http_verdict api_call_headers(struct fp_http_request *r, void *api);
 void api_call_request(struct fp_http_request *r, void *api);
 bool api_call_sees(const struct fp_api_call *c, struct fp_str team);
 bool api_call_yaml(const struct fp_api_call *c); /* the body is YAML (routes with API_YAML) */
+
+/* api_trace.c: spans; no-ops while tracing is off */
+void api_trace_begin(struct fp_api_call *c);
+struct fp_str api_trace_context(const struct fp_api_call *c); /* of http_request, or null */
+void api_trace_auth(struct fp_api_call *c);
+void api_trace_auth_end(struct fp_api_call *c, const char *result, bool failed);
+void api_trace_db(struct fp_api_call *c); /* before a statement is sent */
+void api_trace_db_end(struct fp_api_call *c);
+void api_trace_end(struct fp_api_call *c, struct api_headers *h, struct fp_str path, int status);
 
 /* api_metric.c: a method by number */
 unsigned api_metric_method(struct fp_str method);

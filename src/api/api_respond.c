@@ -90,6 +90,7 @@ void api_respond(struct fp_api_call *c, int status, struct api_headers *h, struc
     api_header_add(h, "cache-control", FP_STR("no-store"));
     api_header_add(h, "x-content-type-options", FP_STR("nosniff"));
     api_cors_headers(c, h);
+    api_trace_end(c, h, api_masked(c, c->r->path), status);
     log_access(c, status);
     count(c, status);
     atomic_fetch_add_explicit(&c->api->o.slot->http_requests, 1, memory_order_relaxed);

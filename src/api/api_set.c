@@ -393,6 +393,7 @@ static void applied(const struct fp_store_applied *res, void *arg)
 {
     struct fp_api_call *c = arg;
     struct api_set *s = c->user;
+    api_trace_db_end(c);
     if (refused(s, res))
         return;
     if (s->apply.dry_run)

@@ -66,7 +66,10 @@ struct fp_store_actor api_write_actor(struct fp_api_call *c)
         .client_ip = fp_str_of(fp_arena_strdup(c->r->arena, fp_addr_ip_text(&c->client, ip))),
         .user_agent = fp_http_header(c->r, "user-agent"),
         .request_id = c->request_id,
+        .trace_context = api_trace_context(c),
     };
+    if (!c->options.dry_run)
+        api_trace_db(c); /* its statement is what comes next */
     if (c->grant != FP_AUTH_ALL)
         a.teams = api_own_teams(c, c->route->resource, &a.teams_n);
     return a;
@@ -106,6 +109,7 @@ static void conflict(struct fp_api_call *c, const char *pointer, enum fp_problem
 /* Every outcome that is not a success; true when it has been answered. */
 bool api_write_refused(struct fp_api_call *c, const struct fp_store_result *res)
 {
+    api_trace_db_end(c);
     switch (res->outcome) {
     case FP_STORE_DONE:
     case FP_STORE_UNCHANGED:

@@ -181,6 +181,12 @@ static void check_tls(struct fp_conf_load *l)
 
 /* --- logs, tracing --- */
 
+static void check_endpoint(struct fp_conf_load *l, const char *name, const char *url)
+{
+    if (url && strncmp(url, "http://", 7) != 0)
+        fp_conf_error(l, origin_of(l, name), "%s must be an http:// URL", name);
+}
+
 static void check_observability(struct fp_conf_load *l)
 {
     const struct fp_conf *c = l->c;
@@ -199,6 +205,8 @@ static void check_observability(struct fp_conf_load *l)
         fp_conf_warn(l, origin_of(l, "process.daemon"),
                      "process.daemon: nobody reads observability.log_target = %s in the background",
                      t);
+    check_endpoint(l, "observability.jaeger_endpoint", c->observability.jaeger_endpoint);
+    check_endpoint(l, "observability.otlp_endpoint", c->observability.otlp_endpoint);
     if (c->observability.enable_tracing && !c->observability.jaeger_endpoint &&
         !c->observability.otlp_endpoint)
         fp_conf_warn(l, origin_of(l, "observability.enable_tracing"),

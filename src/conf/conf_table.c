@@ -159,11 +159,11 @@ STR("observability.log_target", 'L', observability.log_target, "stdout", "stdout
 BOOL("observability.enable_metrics", 'W', observability.enable_metrics, "true", "Serve /metrics.", .env = {"FLOWPLANE_ENABLE_METRICS"}),
 INT("observability.metrics_port", 'W', observability.metrics_port, "0", 0, 65535, "A port of its own for /metrics; 0 is none.", LATER, .env = {"FLOWPLANE_METRICS_PORT"}),
 STR("observability.metrics_bind_address", 'W', observability.metrics_bind_address, "0.0.0.0", "IP address of the metrics port.", LATER),
-BOOL("observability.enable_tracing", 'L', observability.enable_tracing, "false", "Export spans.", LATER, .env = {"FLOWPLANE_ENABLE_TRACING"}),
+BOOL("observability.enable_tracing", 'L', observability.enable_tracing, "false", "Export spans.", .env = {"FLOWPLANE_ENABLE_TRACING"}),
 STR("observability.service_name", 'L', observability.service_name, "flowplane", "Name in metrics, spans and the control plane's identifier.", .env = {"FLOWPLANE_SERVICE_NAME"}),
-STR("observability.jaeger_endpoint", 'L', observability.jaeger_endpoint, NULL, "URL of a Jaeger collector.", LATER, .env = {"FLOWPLANE_JAEGER_ENDPOINT"}),
-STR("observability.otlp_endpoint", 'L', observability.otlp_endpoint, NULL, "Base URL of an OTLP collector.", LATER, .env = {"FLOWPLANE_OTLP_ENDPOINT"}),
-{"observability.trace_sampling_ratio", FP_CONF_T_RATIO, 'L', F(observability.trace_sampling_ratio), "1.0", LATER, .env = {"FLOWPLANE_TRACE_SAMPLING_RATIO"}, .help = "Share of traces that is exported, 0 to 1."},
+STR("observability.jaeger_endpoint", 'L', observability.jaeger_endpoint, NULL, "URL of a Jaeger collector.", .env = {"FLOWPLANE_JAEGER_ENDPOINT"}),
+STR("observability.otlp_endpoint", 'L', observability.otlp_endpoint, NULL, "Base URL of an OTLP collector.", .env = {"FLOWPLANE_OTLP_ENDPOINT"}),
+{"observability.trace_sampling_ratio", FP_CONF_T_RATIO, 'L', F(observability.trace_sampling_ratio), "1.0", .env = {"FLOWPLANE_TRACE_SAMPLING_RATIO"}, .help = "Share of traces that is exported, 0 to 1."},
 
 CHOICE("sandbox.mode", 'R', sandbox.mode, "best-effort", "off|best-effort|required", "Confinement of workers and watcher by seccomp and Landlock."),
 };

@@ -127,8 +127,8 @@ void master_on_fatal(struct child *c, const char *why)
         fp_log_error(FP_LOG_CONFIG, "reload failed, the configuration stays as it was: %s", why);
         atomic_store(&m->page->reload_ok, 0);
         master_reload_done(m, false);
-    } else if (m->live->id == 1 && (m->latest.fd < 0 || !m->announced)) {
-        master_start_failed(m, why); /* nothing was served, or not by all: still the start */
+    } else if (m->latest.fd < 0 && m->live->id == 1) {
+        master_start_failed(m, why); /* nothing was served yet */
     } else {
         fp_log_error(FP_LOG_MASTER, "%s", why); /* serve on with what there is, try again slowly */
     }

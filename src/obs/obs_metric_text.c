@@ -127,7 +127,7 @@ static const struct family families[FP_METRIC_N] = {
                                false,
                                {NONE}},
     [FP_METRIC_SPANS_DROPPED] = {"flowplane_trace_spans_dropped_total",
-                                 "Spans that found a full queue.",
+                                 "Spans not exported: full queue or refused.",
                                  false,
                                  {NONE}},
 };

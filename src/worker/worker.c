@@ -8,15 +8,17 @@
 #include "codec/codec_json.h"
 #include "core/core_clock.h"
 #include "core/core_log.h"
+#include "obs/obs_export.h"
 #include "obs/obs_metric.h"
 #include "os/os_process.h"
 #include "os/os_signal.h"
 #include "worker/worker_int.h"
 
-#define HEARTBEAT_MS   1000
-#define USAGE_BEATS    10   /* memory is read with every tenth */
-#define FAST_STOP_MS   1000 /* contract §13.1: TERM gives running requests up to 1 s */
-#define ORPHAN_STOP_MS 4000 /* contract §13.1: end within 5 s of the master's death */
+#define HEARTBEAT_MS     1000
+#define TRACES_LINGER_MS 500
+#define USAGE_BEATS      10   /* memory is read with every tenth */
+#define FAST_STOP_MS     1000 /* contract §13.1: TERM gives running requests up to 1 s */
+#define ORPHAN_STOP_MS   4000 /* contract §13.1: end within 5 s of the master's death */
 
 static void stopped(void *arg)
 {
@@ -219,6 +221,7 @@ int fp_worker_run(struct fp_child *child)
     fp_channel_free(&w.channel);
     fp_io_stop(&w.master_io);
     fp_timer_stop(&w.heartbeat);
+    fp_export_close(&w.traces, TRACES_LINGER_MS); /* alone on the loop by now */
     fp_loop_free(&w.loop);
     fp_arena_free(&w.arena);
     return 0;

@@ -21,6 +21,7 @@ struct fp_worker {
     struct fp_pb_pool *pool;
     struct fp_store *store;
     struct fp_api *api;
+    struct fp_export *traces; /* NULL: tracing is off */
     struct fp_xds_engine *xds;
     struct fp_status_writer *status;
     struct worker_nacks *nacks;

@@ -3,6 +3,7 @@
  * only place of the worker that reads the configuration.
  */
 #include "core/core_log.h"
+#include "obs/obs_export.h"
 #include "worker/worker_int.h"
 
 #define URL_MAX_BYTES         4096
@@ -58,6 +59,20 @@ static const struct fp_str *strings(struct fp_worker *w, const struct fp_conf_li
     for (size_t i = 0; i < l->n; i++)
         out[i] = fp_str_of(l->items[i]);
     return out;
+}
+
+static void open_traces(struct fp_worker *w)
+{
+    const struct fp_conf *c = w->child->conf;
+    struct fp_export_options o = {
+        .service_name = c->observability.service_name,
+        .instance_id = c->process.instance_id,
+        .otlp_endpoint = c->observability.otlp_endpoint,
+        .jaeger_endpoint = c->observability.jaeger_endpoint,
+        .ratio = c->observability.trace_sampling_ratio,
+    };
+    if (c->observability.enable_tracing)
+        w->traces = fp_export_open(w->loop, &o);
 }
 
 static void open_api(struct fp_worker *w)
@@ -156,6 +171,7 @@ bool worker_setup(struct fp_worker *w, const char **why)
     *why = "the built-in descriptors do not load";
     if (!open_pool(w, why) || !worker_tls_open(w, why))
         return false;
+    open_traces(w);
     open_store(w);
     open_api(w);
     open_xds(w);

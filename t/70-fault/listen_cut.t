@@ -60,11 +60,11 @@ with run():
         # no commit afterwards that could hide a deaf follower: the cut and one commit, nothing else
         for i in range(5):
             wait_until(lambda: listening(pg), 5, "it listens")
-            before = follower.version
             pg.cut(LISTEN)
-            start = time.monotonic()
             pg.psql(f"UPDATE clusters SET configuration = jsonb_set(configuration, '{{connectTimeoutSeconds}}', '{i + 11}') "
                     "WHERE name = 'last0'")
+            before = follower.version
+            start = time.monotonic()
             wait_until(lambda: follower.version != before, 10, "the change")
             ok(time.monotonic() - start <= 2, f"cut, then one commit, nothing else: seen {time.monotonic() - start:.3f} s later")
 

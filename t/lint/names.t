@@ -12,7 +12,8 @@ SHORT = {"core", "os", "event", "codec"}
 # Nouns that are known by themselves, with the room they live in.
 NOUNS = {"store": ("fp_follow_", "fp_sql_"), "conf": ("fp_child_",),
          "http": ("fp_http1_", "fp_http2_"),
-         "obs": ("fp_page_", "fp_limit_", "fp_limits_", "fp_metric_", "fp_metrics_", "fp_status_")}
+         "obs": ("fp_page_", "fp_limit_", "fp_limits_", "fp_metric_", "fp_metrics_", "fp_status_",
+                 "fp_span_", "fp_spans_", "fp_trace_", "fp_export_")}
 objs = pathlib.Path(os.environ.get("FP_OBJS", "objs"))
 
 with tap.run():
