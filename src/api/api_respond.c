@@ -83,7 +83,7 @@ void api_respond(struct fp_api_call *c, int status, struct api_headers *h, struc
     struct api_headers own = {.n = 0};
     if (!h)
         h = &own;
-    if (body.len)
+    if (body.len || (c->media && status == 200)) /* an empty text is of a type too */
         api_header_add(h, "content-type",
                        fp_str_of(c->media ? c->media : "application/json; charset=utf-8"));
     api_header_add(h, "x-request-id", c->request_id);

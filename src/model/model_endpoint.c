@@ -59,21 +59,25 @@ json_t *fp_model_endpoint_read(struct fp_model_reader *r, const json_t *v, const
     }
     json_t *out = fp_model_object_read(r, &fp_model_endpoint_schema, in, pointer);
     for (size_t i = before; in != v && i < r->ps->n; i++) /* the string itself is what was sent */
-        r->ps->items[i].pointer = pointer;
+        r->ps->items[i].pointer = fp_arena_strdup(r->arena, pointer);
     struct fp_str host = fp_model_str(out, "host");
     if (host.len && host.data[0] == '[')
         json_object_set_new(out, "host", json_stringn(host.data + 1, host.len - 2));
     return out;
 }
 
+#define PORT_PATTERN                                                                               \
+    "0*([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+#define TEXT_PATTERN "^([A-Za-z0-9_.-]+|\\[[0-9A-Fa-f:.]+\\]):" PORT_PATTERN "$"
+
 json_t *fp_model_endpoint_shape(struct fp_model_shaper *s, const char *name)
 {
     json_t *object = fp_model_shape_object(s, &fp_model_endpoint_schema, name);
     if (fp_model_shape_spelling(s) != FP_M_SENT)
         return object;
-    return fp_model_shape_any_of(object, json_pack("{s:s, s:s, s:s}", "type", "string", "pattern",
-                                                   "^.+:[0-9]{1,5}$", "description",
-                                                   "host:port, [IPv6]:port"));
+    return fp_model_shape_any_of(object,
+                                 json_pack("{s:s, s:s, s:s}", "type", "string", "pattern",
+                                           TEXT_PATTERN, "description", "host:port, [IPv6]:port"));
 }
 
 static json_t *lb_endpoint(const json_t *e)
