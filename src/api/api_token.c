@@ -351,7 +351,6 @@ static void change(struct write *w)
 void api_token_create(struct fp_api_call *c)
 {
     struct write *w = begin(c, "create", FP_METRIC_TOKENS_CREATED);
-    char *id = fp_arena_alloc(c->r->arena, FP_UUID_TEXT_BYTES);
     if (!w || !api_token_body_read(c, true, &w->body))
         return;
     if (w->body.admin_all && !w->w.admin) {
@@ -362,6 +361,7 @@ void api_token_create(struct fp_api_call *c)
         dry_create(w);
         return;
     }
+    char *id = fp_arena_alloc(c->r->arena, FP_UUID_TEXT_BYTES);
     fp_uuid_v4(id);
     w->w.id = fp_str_of(id);
     json_object_set_new(w->body.fields, "created_by",
