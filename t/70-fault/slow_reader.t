@@ -70,17 +70,18 @@ def never_reads(fp, updates, wide):
     what = "a full socket" if wide else "an HTTP/2 window never opened again"
     base, peak, first = pss(fp), 0, updates.n
     fds = sum(map(util.open_fds, fp.workers()))
+    opened = time.monotonic()  # before the server can have written: the time is never taken as too short
     c = client(fp, wide, rcvbuf=4096 if wide else None)
-    opened = time.monotonic()
     wait_until(lambda: server_end(fp, c) == "01", 5, "connected")
-    while server_end(fp, c) == "01" and time.monotonic() < opened + 5 * TIMEOUT * util.SLOW:
+    # The kernel may take another window's worth now and then: each starts the time-out anew.
+    while server_end(fp, c) == "01" and time.monotonic() < opened + 10 * TIMEOUT * util.SLOW:
         updates.one()
         peak = max(peak, pss(fp))
         if not wide:
             c.pump(wait=False)
     took = time.monotonic() - opened
-    ok(TIMEOUT <= took + 0.1 and took < (TIMEOUT + 4) * util.SLOW,
-       f"{what}: closed after xds.write_timeout ({took:.1f} s of {TIMEOUT})")
+    ok(TIMEOUT <= took and server_end(fp, c) != "01", f"{what}: closed after xds.write_timeout",
+       f"{took:.2f} s of {TIMEOUT}")
     diag(f"{what}: {updates.n - first} updates of 6 MB meanwhile, memory of the workers {base} -> at most {peak} KiB")
     is_(server_end(fp, c), None, "the kernel keeps nothing of it either")
     ok(updates.n - first >= 10, "many updates went by meanwhile")
