@@ -1,5 +1,6 @@
 /*
- * The query options that every write takes (contract §2.6): dryRun, wait, timeout, allowMissing.
+ * The query options that every write takes (contract §2.6): dryRun, wait, timeout, allowMissing;
+ * and integer parameters of any query.
  * Runs in workers.  A bad value is a problem that names the parameter.
  */
 #include "api/api_int.h"
@@ -67,4 +68,18 @@ void api_options_read(struct fp_api_call *c)
         .wait = wait_of(c),
         .timeout_ms = timeout_of(c),
     };
+}
+
+uint64_t api_query_clamped(struct fp_api_call *c, const char *parameter, int64_t least,
+                           int64_t most)
+{
+    int64_t v;
+    struct fp_str s = fp_http_query(c->r, parameter);
+    if (!s.data)
+        return 0;
+    if (!fp_str_to_i64(s, &v)) {
+        fp_problem_add_parameter(c->problems, parameter, FP_P_INVALID_TYPE, "must be an integer");
+        return 0;
+    }
+    return (uint64_t)(v < least ? least : v > most ? most : v);
 }

@@ -13,20 +13,6 @@ struct filter { /* of a list; data == NULL: any */
     uint64_t limit, offset; /* limit 0 = all */
 };
 
-uint64_t api_query_clamped(struct fp_api_call *c, const char *parameter, int64_t least,
-                           int64_t most)
-{
-    int64_t v;
-    struct fp_str s = fp_http_query(c->r, parameter);
-    if (!s.data)
-        return 0;
-    if (!fp_str_to_i64(s, &v)) {
-        fp_problem_add_parameter(c->problems, parameter, FP_P_INVALID_TYPE, "must be an integer");
-        return 0;
-    }
-    return (uint64_t)(v < least ? least : v > most ? most : v);
-}
-
 static struct filter filter_of(struct fp_api_call *c)
 {
     return (struct filter){
