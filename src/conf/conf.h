@@ -69,7 +69,8 @@ struct fp_conf {
         size_t max_request_bytes;
         uint64_t max_connection_age_ms, max_connection_age_grace_ms;
         unsigned max_connection_age_jitter;
-        uint64_t debounce_min_ms, debounce_max_ms, write_timeout_ms, ordering_timeout_ms;
+        uint64_t debounce_min_ms, debounce_max_ms, write_timeout_ms, ordering_timeout_ms,
+            proxy_drain_time_ms;
         unsigned first_response_rate;
         bool nack_hold;
         const char *descriptor_set;

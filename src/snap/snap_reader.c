@@ -196,6 +196,73 @@ int fp_snap_open(int fd, struct fp_snap **out)
     return 0;
 }
 
+/* ---- one entry by itself ---- */
+
+static struct fp_snap_span put(uint8_t *base, uint64_t *off, struct fp_str s)
+{
+    struct fp_snap_span span = {.off = *off, .len = (uint32_t)s.len};
+    if (s.len)
+        memcpy(base + *off, s.data, s.len);
+    *off += s.len;
+    return span;
+}
+
+struct one { /* a segment of one entry */
+    struct fp_snap_header header;
+    struct fp_snap_raw_entry entry;
+    uint32_t slots[2];
+    struct fp_snap_raw_ref refs[];
+};
+
+struct fp_snap *fp_snap_extract(const struct fp_snap *from, enum fp_kind kind,
+                                const struct fp_snap_entry *e, bool with_blob)
+{
+    size_t bytes = e->name.len + (with_blob ? e->blob.len : 0);
+    uint64_t off = sizeof(struct one) + e->refs_n * sizeof(struct fp_snap_raw_ref);
+    enum fp_kind to;
+    struct fp_str name;
+    for (uint32_t i = 0; i < e->refs_n; i++) {
+        fp_snap_ref_at(from, e, i, &to, &name);
+        bytes += name.len;
+    }
+    struct fp_snap *s = fp_mem_zalloc(sizeof *s + off + bytes);
+    struct one *one = (void *)(s + 1);
+    uint8_t *base = (void *)one;
+    one->header = (struct fp_snap_header){
+        .magic = FP_SNAP_MAGIC,
+        .major = FP_SNAP_MAJOR,
+        .minor = FP_SNAP_MINOR,
+        .kinds_n = FP_KIND_N,
+        .generation = from->meta.generation,
+        .revision = from->meta.revision,
+        .size = off + bytes,
+        .refs_off = offsetof(struct one, refs),
+        .refs_n = e->refs_n,
+    };
+    for (int k = 0; k < FP_KIND_N; k++)
+        one->header.tables[k] = (struct fp_snap_table){
+            .entries_off = offsetof(struct one, entry),
+            .slots_off = offsetof(struct one, slots),
+        };
+    one->header.tables[kind].entries_n = 1;
+    one->header.tables[kind].slots_n = 2;
+    one->slots[fp_snap_name_hash(0, e->name) & 1 ? 0 : 1] = FP_SNAP_SLOT_EMPTY;
+    one->entry.refs_n = e->refs_n;
+    memcpy(one->entry.hash, e->hash, sizeof one->entry.hash);
+    one->entry.name = put(base, &off, e->name);
+    one->entry.blob = put(base, &off, with_blob ? e->blob : FP_STR(""));
+    one->entry.team = one->entry.rest = (struct fp_snap_span){.off = off};
+    for (uint32_t i = 0; i < e->refs_n; i++) {
+        fp_snap_ref_at(from, e, i, &to, &name);
+        one->refs[i].name = put(base, &off, name);
+        one->refs[i].name.reserved = (uint32_t)to;
+    }
+    fp_snap_set_term(e, (uint64_t *)one->header.tables[kind].set_hash);
+    FP_ASSERT(check(base, off) == 0);
+    adopt(s, base, off);
+    return s;
+}
+
 /* ---- access ---- */
 
 struct fp_snap *fp_snap_ref(struct fp_snap *s)

@@ -8,6 +8,12 @@ struct fp_snap; /* one mapped generation, reference counted */
 int fp_snap_open(int fd, struct fp_snap **out);
 struct fp_snap *fp_snap_ref(struct fp_snap *s);
 void fp_snap_unref(struct fp_snap **s);
+/*
+ * A snapshot in memory that has but this entry of `from`, without its REST form and team: what
+ * outlives its generation does not keep all of that mapped.
+ */
+struct fp_snap *fp_snap_extract(const struct fp_snap *from, enum fp_kind kind,
+                                const struct fp_snap_entry *e, bool with_blob);
 const struct fp_snap_meta *fp_snap_meta(const struct fp_snap *s);
 size_t fp_snap_bytes(const struct fp_snap *s);
 uint32_t fp_snap_count(const struct fp_snap *s, enum fp_kind kind);

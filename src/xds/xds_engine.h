@@ -20,6 +20,7 @@ struct fp_xds_verdict { /* a rejection, or that the last one is resolved; borrow
 struct fp_xds_options {
     const char *control_plane_id; /* "<service_name>/<instance_id>" (S-19) */
     uint64_t ordering_timeout_ms;
+    uint64_t proxy_drain_time_ms; /* what proxies may still use is kept that long (O-15) */
     uint32_t max_streams;         /* of this worker; beyond: RESOURCE_EXHAUSTED */
     uint32_t first_response_rate; /* per second, 0 = off */
     bool nack_hold;               /* xds.nack_policy */

@@ -20,9 +20,9 @@ const struct fp_xds_type fp_xds_types[FP_XDS_TYPES_N] = {
     {FP_KIND_ENDPOINT, .parent = FP_KIND_CLUSTER, .held_by = {NONE, NONE}},
     {FP_KIND_SECRET, .parent = NONE, .held_by = {NONE, NONE}},
     {FP_KIND_LISTENER, .whole = true, .wildcard = true, .gated = true, .parent = NONE,
-     .held_by = {NONE, NONE}},
+     .held_by = {NONE, NONE}, .drains = true, .replaced_drains = true},
     {FP_KIND_ROUTE, .gated = true, .parent = NONE,
-     .held_by = {FP_KIND_LISTENER, FP_KIND_SCOPED_ROUTE}},
+     .held_by = {FP_KIND_LISTENER, FP_KIND_SCOPED_ROUTE}, .drains = true},
     {FP_KIND_SCOPED_ROUTE, .whole = true, .wildcard = true, .parent = NONE,
      .held_by = {NONE, NONE}},
     {FP_KIND_VIRTUAL_HOST, .gated = true, .parent = NONE, .held_by = {NONE, NONE}},
@@ -45,8 +45,10 @@ static struct fp_xds_view *view_of(const struct fp_xds_stream *st)
 
 struct flush { /* one walk over the types of a stream */
     struct fp_xds_stream *st;
-    bool waiting; /* something is held back */
-    bool moved;   /* a type moved on without an answer: no ACK will wake us for it */
+    bool waiting;        /* something is held back */
+    bool keeps;          /* something is kept that was removed, held back or not */
+    bool moved;          /* a type moved on without an answer: no ACK will wake us for it */
+    uint64_t drained_ms; /* loop time at which the next thing has drained; 0: nothing drains */
 };
 
 void fp_xds_stream_send(struct fp_xds_stream *st, enum fp_kind kind, struct fp_xds_response *r)
@@ -66,19 +68,23 @@ void fp_xds_stream_send(struct fp_xds_stream *st, enum fp_kind kind, struct fp_x
     fp_grpc_call_send(st->call, fp_http_chunk_ref(&r->chunk), fp_str_n(tail, (size_t)n + 2));
 }
 
-/* ---- removals: held while what the stream was sent or has ACKed names the entry (O-9, O-10) ----
+/*
+ * ---- what outlives its removal.  An entry is held back while what the stream was sent or has
+ * ACKed names it (O-9, O-10).  What the client ACKed as gone it may still use: connections keep the
+ * listener they came by, that listener its route configuration, until it has drained, and the route
+ * stays subscribed (O-15).  So such an entry keeps what it names, for the drain time at most. ----
  */
 
-static bool referred(const struct fp_xds_stream *st, const struct fp_xds_type *type,
-                     struct fp_str name)
+static unsigned referred(const struct fp_xds_stream *st, const struct fp_xds_type *type,
+                         struct fp_str name)
 {
+    unsigned how = 0;
     for (size_t i = 0; i < FP_XDS_REFERRERS_N && type->held_by[i] != NONE; i++) {
         const struct fp_xds_subscription *by = &st->types[type->held_by[i]];
-        if ((by->acked && fp_xds_state_refers(by->acked, type->kind, name)) ||
-            (by->sent && fp_xds_state_refers(by->sent, type->kind, name)))
-            return true;
+        how |= by->acked ? fp_xds_state_refers(by->acked, type->kind, name) : 0;
+        how |= by->sent ? fp_xds_state_refers(by->sent, type->kind, name) : 0;
     }
-    return false;
+    return how;
 }
 
 static uint64_t id_of(const struct fp_xds_state *s)
@@ -86,38 +92,100 @@ static uint64_t id_of(const struct fp_xds_state *s)
     return s ? s->id : 0;
 }
 
-static struct fp_xds_state *get_held(struct flush *f, const struct fp_xds_type *type,
-                                     const struct fp_xds_subscription *ts,
-                                     struct fp_xds_state *plain, const struct fp_snap_entry *keep,
-                                     uint32_t n)
+struct past { /* fp_xds_past while it is made */
+    struct fp_snap_entry *keep;
+    struct fp_xds_held *drain;
+    uint32_t keep_n, waits_n, drain_n;
+};
+
+static bool names_cluster(const struct fp_snap *snap, const struct fp_snap_entry *e)
 {
-    if (ts->sent->base == plain && ts->sent->kept_n == n)
-        return fp_xds_state_ref(ts->sent); /* as it is already */
-    const struct fp_xds_subscription *a = &f->st->types[type->held_by[0]],
-                                     *b = &f->st->types[type->held_by[1]];
-    const uint64_t context[4] = {id_of(a->sent), id_of(a->acked), id_of(b->sent), id_of(b->acked)};
-    return fp_xds_state_get_held(plain, ts->sent, keep, n, context);
+    for (uint32_t i = 0; i < e->refs_n; i++) {
+        enum fp_kind kind;
+        struct fp_str name;
+        fp_snap_ref_at(snap, e, i, &kind, &name);
+        if (kind == FP_KIND_CLUSTER)
+            return true;
+    }
+    return false;
 }
 
-static struct fp_xds_state *with_held(struct flush *f, const struct fp_xds_type *type,
-                                      const struct fp_xds_subscription *ts,
-                                      struct fp_xds_state *plain)
+static void drain(struct flush *f, struct past *p, const struct fp_xds_held *h)
 {
-    const struct fp_xds_change *c = fp_xds_state_change(plain, ts->sent);
-    if (!c->removed_n)
-        return plain;
-    struct fp_snap_entry *keep = fp_mem_calloc(c->removed_n, sizeof *keep);
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < c->removed_n; i++)
-        if (referred(f->st, type, c->removed[i].name))
-            keep[n++] = c->removed[i];
-    struct fp_xds_state *to = plain;
-    if (n) {
-        to = get_held(f, type, ts, plain, keep, n);
-        fp_xds_state_unref(&plain);
-        f->waiting = true;
+    uint64_t end = h->gone_ms + f->st->engine->options.proxy_drain_time_ms;
+    if (end <= fp_loop_now_ms(f->st->engine->loop))
+        return;
+    p->drain[p->drain_n++] = *h;
+    if (!f->drained_ms || end < f->drained_ms)
+        f->drained_ms = end;
+}
+
+static void begin_drain(struct flush *f, struct past *p, const struct fp_xds_state *from,
+                        const struct fp_snap_entry *e)
+{
+    const struct fp_xds_held h = {
+        .entry = *e,
+        .view = fp_xds_state_view(from, e->name),
+        .gone_ms = fp_loop_now_ms(f->st->engine->loop),
+    };
+    if (names_cluster(h.view->snap, e))
+        drain(f, p, &h);
+}
+
+static void find_past(struct flush *f, const struct fp_xds_type *type, struct past *p,
+                      const struct fp_xds_state *plain, const struct fp_xds_state *from,
+                      const struct fp_xds_change *c)
+{
+    struct fp_snap_entry e;
+    for (uint32_t i = 0; i < c->removed_n; i++) {
+        unsigned how = referred(f->st, type, c->removed[i].name);
+        bool waits = how & FP_XDS_REFERS_NOW && !f->st->overdue;
+        if (waits || how & FP_XDS_REFERS_DRAINING)
+            p->keep[p->keep_n++] = c->removed[i];
+        else if (type->drains)
+            begin_drain(f, p, from, &c->removed[i]);
+        p->waits_n += waits;
     }
-    fp_mem_free(keep);
+    for (uint32_t i = 0; i < c->changed_n && type->replaced_drains; i++)
+        if (fp_xds_state_find(from, c->changed[i].name, &e))
+            begin_drain(f, p, from, &e);
+    for (uint32_t i = 0; i < from->draining_n; i++) { /* a route that is back is another one now */
+        const struct fp_xds_held *h = &from->draining[i];
+        if (type->replaced_drains || !fp_xds_state_find(plain, h->entry.name, &e))
+            drain(f, p, h);
+    }
+}
+
+static struct fp_xds_state *with_past(struct flush *f, const struct fp_xds_type *type,
+                                      struct fp_xds_state *plain, struct fp_xds_state *from)
+{
+    const struct fp_xds_change *c = fp_xds_state_change(plain, from);
+    uint32_t most = c->removed_n + c->changed_n + from->draining_n;
+    if (!most)
+        return plain;
+    struct past p = {
+        .keep = fp_mem_calloc((size_t)c->removed_n + 1, sizeof *p.keep),
+        .drain = fp_mem_calloc(most, sizeof *p.drain),
+    };
+    find_past(f, type, &p, plain, from, c);
+    f->waiting |= p.waits_n > 0;
+    f->keeps |= p.keep_n > 0;
+    struct fp_xds_state *to = plain;
+    if (from->base == plain && from->kept_n == p.keep_n && from->waits_n == p.waits_n &&
+        from->draining_n == p.drain_n) {
+        to = fp_xds_state_ref(from); /* as it is already */
+    } else if (p.keep_n || p.drain_n) {
+        struct fp_xds_past past = {p.keep, p.keep_n, p.waits_n, p.drain, p.drain_n, {0}};
+        for (size_t i = 0; i < FP_XDS_REFERRERS_N && type->held_by[i] != NONE; i++) {
+            past.context[2 * i] = id_of(f->st->types[type->held_by[i]].sent);
+            past.context[2 * i + 1] = id_of(f->st->types[type->held_by[i]].acked);
+        }
+        to = fp_xds_state_get_held(plain, from, &past);
+    }
+    fp_mem_free(p.keep);
+    fp_mem_free(p.drain);
+    if (to != plain)
+        fp_xds_state_unref(&plain);
     return to;
 }
 
@@ -126,9 +194,8 @@ static struct fp_xds_state *target(struct flush *f, const struct fp_xds_type *ty
                                    struct fp_xds_subscription *ts)
 {
     struct fp_xds_state *to = fp_xds_isolation_state(ts, type->kind, view_of(f->st));
-    if (type->held_by[0] != NONE && ts->sent && ts->sent != to && !f->st->overdue)
-        return with_held(f, type, ts, to);
-    return to;
+    bool keeps = type->held_by[0] != NONE || type->drains;
+    return keeps && ts->sent && ts->sent != to ? with_past(f, type, to, ts->sent) : to;
 }
 
 /* ---- additions: a route that names a new cluster waits for the ACK of it (O-7) ---- */
@@ -290,6 +357,12 @@ static void step(struct flush *f, const struct fp_xds_type *type)
     fp_xds_state_unref(&to);
 }
 
+static void on_drained(struct fp_timer *t)
+{
+    struct fp_xds_stream *st = t->arg;
+    fp_xds_engine_wake(st->engine, st);
+}
+
 static void on_overdue(struct fp_timer *t)
 {
     struct fp_xds_stream *st = t->arg;
@@ -297,6 +370,18 @@ static void on_overdue(struct fp_timer *t)
     fp_log_debug(FP_LOG_XDS, "node %.*s: held back for the ordering timeout, sent now",
                  FP_STR_ARG(st->node->id));
     fp_xds_engine_wake(st->engine, st);
+}
+
+static void run_timer(struct fp_xds_stream *st, struct fp_timer *t, bool wanted,
+                      void (*cb)(struct fp_timer *t), uint64_t after_ms)
+{
+    if (!wanted) {
+        fp_timer_stop(t);
+    } else if (!fp_timer_running(t)) {
+        t->cb = cb;
+        t->arg = st;
+        fp_timer_start(st->engine->loop, t, after_ms);
+    }
 }
 
 void fp_xds_stream_flush(struct fp_xds_stream *st)
@@ -309,13 +394,9 @@ void fp_xds_stream_flush(struct fp_xds_stream *st)
         step(&f, &fp_xds_types[i]);
     st->overdue = false;
     fp_xds_status_report(st);
-    if (f.waiting && f.moved)
+    if (f.keeps && f.moved)
         fp_xds_engine_wake(st->engine, st);
-    if (!f.waiting) {
-        fp_timer_stop(&st->order_timer);
-    } else if (!fp_timer_running(&st->order_timer)) {
-        st->order_timer.cb = on_overdue;
-        st->order_timer.arg = st;
-        fp_timer_start(st->engine->loop, &st->order_timer, st->engine->options.ordering_timeout_ms);
-    }
+    run_timer(st, &st->order_timer, f.waiting, on_overdue, st->engine->options.ordering_timeout_ms);
+    uint64_t now = fp_loop_now_ms(st->engine->loop);
+    run_timer(st, &st->drain_timer, f.keeps && f.drained_ms, on_drained, f.drained_ms - now);
 }

@@ -104,7 +104,7 @@ static void seal(struct fp_xds_state *s)
     set_version(s);
 }
 
-static struct fp_xds_view *view_of_entry(const struct fp_xds_state *s, struct fp_str name)
+struct fp_xds_view *fp_xds_state_view(const struct fp_xds_state *s, struct fp_str name)
 {
     const struct fp_xds_held *h = find_held(s, name);
     return h ? h->view : s->view;
@@ -117,35 +117,69 @@ static uint64_t key_kind(enum fp_kind kind, int what)
     return (uint64_t)kind << 8 | (uint64_t)what;
 }
 
+/* The entry by itself: while it drains, minutes, no generation stays mapped for it. */
+static void hold_extract(struct fp_xds_held *to, enum fp_kind kind, const struct fp_xds_held *h,
+                         bool with_blob)
+{
+    *to = *h;
+    if (h->view->extract) {
+        fp_xds_view_ref(h->view);
+        return;
+    }
+    struct fp_snap *snap = fp_snap_extract(h->view->snap, kind, &h->entry, with_blob);
+    to->view = fp_xds_view_new(snap);
+    to->view->extract = true;
+    fp_snap_unref(&snap);
+    fp_snap_at(to->view->snap, kind, 0, &to->entry);
+}
+
+static void keep_past(struct fp_xds_state *s, const struct fp_xds_state *from,
+                      const struct fp_xds_past *past)
+{
+    s->waits_n = past->waits_n;
+    for (uint32_t i = 0; i < past->keep_n; i++) {
+        struct fp_str name = past->keep[i].name;
+        const struct fp_xds_held h = {.entry = past->keep[i],
+                                      .view = fp_xds_state_view(from, name)};
+        if (find_held(s->base, name))
+            continue;
+        if (past->waits_n)
+            hold(s, &h.entry, h.view, false);
+        else
+            hold_extract(&s->held[s->held_n++], s->kind, &h, true);
+        s->kept_n++;
+    }
+    s->draining = fp_mem_calloc((size_t)past->drain_n + 1, sizeof *s->draining);
+    while (s->draining_n < past->drain_n) {
+        uint32_t i = s->draining_n++;
+        hold_extract(&s->draining[i], s->kind, &past->drain[i], false);
+    }
+}
+
 struct fp_xds_state *fp_xds_state_get_held(struct fp_xds_state *base,
                                            const struct fp_xds_state *from,
-                                           const struct fp_snap_entry *keep, uint32_t keep_n,
-                                           const uint64_t context[4])
+                                           const struct fp_xds_past *past)
 {
     const uint64_t key[FP_XDS_STATE_KEY_N] = {
-        key_kind(base->kind, KEY_HELD),
+        key_kind(base->kind, KEY_HELD) | (uint64_t)past->keep_n << 16 |
+            (uint64_t)past->drain_n << 40,
         base->names->id,
         from->id,
         base->id,
-        context[0],
-        context[1],
-        context[2],
-        context[3],
+        past->context[0],
+        past->context[1],
+        past->context[2],
+        past->context[3],
     };
     struct fp_xds_state *s = fp_map_get(&base->view->states, key_of(key));
     if (s)
         return fp_xds_state_ref(s);
     s = make(base->view, base->kind, base->names, key);
     s->base = fp_xds_state_ref(base);
-    s->held = fp_mem_calloc((size_t)base->held_n + keep_n + 1, sizeof *s->held);
+    s->held = fp_mem_calloc((size_t)base->held_n + past->keep_n + 1, sizeof *s->held);
     for (uint32_t i = 0; i < base->held_n; i++)
         hold(s, &base->held[i].entry, base->held[i].view, base->held[i].absent);
-    for (uint32_t i = 0; i < keep_n; i++) {
-        if (find_held(base, keep[i].name))
-            continue;
-        hold(s, &keep[i], view_of_entry(from, keep[i].name), false);
-        s->kept_n++;
-    }
+    keep_past(s, from, past);
     seal(s);
     return s;
 }
@@ -167,7 +201,7 @@ struct fp_xds_state *fp_xds_state_get_over(struct fp_xds_view *v, enum fp_kind k
     for (uint32_t i = 0; i < over_n; i++) {
         struct fp_snap_entry e;
         if (acked && fp_xds_state_find(acked, over[i], &e))
-            hold(s, &e, view_of_entry(acked, over[i]), false);
+            hold(s, &e, fp_xds_state_view(acked, over[i]), false);
         else if (fp_xds_view_find(v, kind, over[i], &e))
             hold(s, &e, v, true);
     }
@@ -177,7 +211,7 @@ struct fp_xds_state *fp_xds_state_get_over(struct fp_xds_view *v, enum fp_kind k
 
 struct fp_xds_state *fp_xds_state_restrict(struct fp_xds_state *s, struct fp_xds_names *names)
 {
-    if (!s->held_n)
+    if (!s->held_n && !s->draining_n)
         return fp_xds_state_get(s->view, s->kind, names);
     const uint64_t key[FP_XDS_STATE_KEY_N] = {key_kind(s->kind, KEY_RESTRICTED), names->id, s->id};
     struct fp_xds_state *r = fp_map_get(&s->view->states, key_of(key));
@@ -186,11 +220,16 @@ struct fp_xds_state *fp_xds_state_restrict(struct fp_xds_state *s, struct fp_xds
     r = make(s->view, s->kind, names, key);
     r->held = fp_mem_calloc((size_t)s->held_n + 1, sizeof *r->held);
     r->kept_n = s->kept_n; /* about: it only says that something is kept */
+    r->waits_n = s->waits_n;
     for (uint32_t i = 0; i < s->held_n; i++)
         if (fp_xds_names_has(names, s->held[i].entry.name))
             hold(r, &s->held[i].entry, s->held[i].view, s->held[i].absent);
     if (!r->held_n)
-        r->kept_n = 0;
+        r->kept_n = r->waits_n = 0;
+    r->draining = fp_mem_calloc((size_t)s->draining_n + 1, sizeof *r->draining);
+    for (uint32_t i = 0; i < s->draining_n; i++)
+        if (fp_xds_names_has(names, s->draining[i].entry.name))
+            hold_extract(&r->draining[r->draining_n++], s->kind, &s->draining[i], false);
     seal(r);
     return r;
 }
@@ -220,6 +259,9 @@ void fp_xds_state_unref(struct fp_xds_state **sp)
     for (uint32_t i = 0; i < s->held_n; i++)
         fp_xds_view_unref(&s->held[i].view);
     fp_mem_free(s->held);
+    for (uint32_t i = 0; i < s->draining_n; i++)
+        fp_xds_view_unref(&s->draining[i].view);
+    fp_mem_free(s->draining);
     fp_xds_state_unref(&s->base);
     fp_xds_suspects_unref(&s->suspects);
     for (int k = 0; s->named && k < FP_KIND_N; k++)
@@ -414,24 +456,34 @@ struct fp_xds_change *fp_xds_state_change(struct fp_xds_state *to, const struct 
     return c;
 }
 
+static char refers_by[] = {0, FP_XDS_REFERS_NOW, FP_XDS_REFERS_DRAINING, 3}; /* map values */
+
+static void learn(struct fp_xds_state *s, const struct fp_snap *snap, const struct fp_snap_entry *e,
+                  unsigned how)
+{
+    for (uint32_t i = 0; i < e->refs_n; i++) {
+        enum fp_kind kind;
+        struct fp_str name;
+        fp_snap_ref_at(snap, e, i, &kind, &name);
+        const char *known = fp_map_get(&s->named[kind], name);
+        fp_map_set(&s->named[kind], name, &refers_by[(known ? *known : 0) | how]);
+    }
+}
+
 static void learn_references(struct fp_xds_state *s)
 {
     struct fp_snap_entry e;
     s->named = fp_mem_calloc(FP_KIND_N, sizeof *s->named);
-    for (uint64_t pos = 0; fp_xds_state_next(s, &pos, &e);) {
-        const struct fp_snap *snap = fp_xds_state_snap(s, &e);
-        for (uint32_t i = 0; i < e.refs_n; i++) {
-            enum fp_kind kind;
-            struct fp_str name;
-            fp_snap_ref_at(snap, &e, i, &kind, &name);
-            fp_map_set(&s->named[kind], name, s);
-        }
-    }
+    for (uint64_t pos = 0; fp_xds_state_next(s, &pos, &e);)
+        learn(s, fp_xds_state_snap(s, &e), &e, FP_XDS_REFERS_NOW);
+    for (uint32_t i = 0; i < s->draining_n; i++)
+        learn(s, s->draining[i].view->snap, &s->draining[i].entry, FP_XDS_REFERS_DRAINING);
 }
 
-bool fp_xds_state_refers(struct fp_xds_state *s, enum fp_kind kind, struct fp_str name)
+unsigned fp_xds_state_refers(struct fp_xds_state *s, enum fp_kind kind, struct fp_str name)
 {
     if (!s->named)
         learn_references(s);
-    return fp_map_get(&s->named[kind], name) != NULL;
+    const char *how = fp_map_get(&s->named[kind], name);
+    return how ? (unsigned)*how : 0;
 }

@@ -131,10 +131,11 @@ void fp_xds_status_close(struct fp_xds_stream *st)
 }
 
 /* The revision whose changes of this type the client has acknowledged, as far as it sees them.  A
- * removal that is held back is not acknowledged; a suspect that is held is reported as rejected. */
+ * removal that waits for an ACK is not acknowledged, one that waits for the client to drain is: no
+ * new connection sees it; a suspect that is held is reported as rejected. */
 static void follow_acks(struct fp_xds_subscription *ts)
 {
-    if (ts->acked && !ts->acked->kept_n)
+    if (ts->acked && !ts->acked->waits_n)
         ts->acked_revision = fp_snap_meta(ts->acked->view->snap)->revision;
 }
 

@@ -299,6 +299,7 @@ static void on_close(struct fp_grpc_call *call, void *user)
         fp_mem_free(ts->initial_version);
     }
     fp_timer_stop(&st->order_timer);
+    fp_timer_stop(&st->drain_timer);
     fp_list_remove(&st->link);
     fp_list_remove(&st->ready);
     e->streams_n--;

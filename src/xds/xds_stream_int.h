@@ -15,6 +15,9 @@ struct fp_xds_type {
     enum fp_kind parent; /* its entries are sent again behind a changed parent (O-1) */
     /* an entry is removed when these name it no more (O-9); used from the front */
     enum fp_kind held_by[FP_XDS_REFERRERS_N];
+    bool drains; /* a removed entry is in use until the client has drained (O-15) ... */
+    bool
+        replaced_drains; /* and one that was replaced: connections keep the listener they came by */
 };
 #define FP_XDS_TYPES_N 9
 extern const struct fp_xds_type fp_xds_types[FP_XDS_TYPES_N];
@@ -55,6 +58,7 @@ struct fp_xds_stream {
     struct fp_list link;         /* engine->streams */
     struct fp_list ready;        /* engine->ready or engine->arrived */
     struct fp_timer order_timer; /* runs while something is held back (P10) */
+    struct fp_timer drain_timer; /* runs while something is kept for what drains */
     uint64_t opened_ns;          /* monotonic */
     uint32_t last_nonce;
     uint32_t status; /* its record, or FP_STATUS_RECORD_NONE */

@@ -225,8 +225,40 @@ static void tokens(void)
     fp_buf_fini(&b);
 }
 
+static void extracts(void)
+{
+    struct fp_snap_builder *b = fp_snap_builder_new();
+    struct fp_ref refs[] = {{.kind = FP_KIND_CLUSTER, .name = FP_STR("c1")},
+                            {.kind = FP_KIND_SECRET, .name = FP_STR("s")}};
+    struct fp_snap_entry r = entry("r1", "route bytes"), e, f;
+    r.refs = refs;
+    r.refs_n = 2;
+    fp_snap_builder_add(b, FP_KIND_ROUTE, &r);
+    add(b, FP_KIND_ROUTE, "r2", "others");
+    struct fp_snap *s = open_fd(finish(&b));
+    fp_snap_find(s, FP_KIND_ROUTE, FP_STR("r1"), &e);
+    struct fp_snap *one = fp_snap_extract(s, FP_KIND_ROUTE, &e, true);
+    struct fp_snap *bare = fp_snap_extract(s, FP_KIND_ROUTE, &e, false);
+    uint8_t hash[FP_SNAP_HASH_BYTES];
+    memcpy(hash, e.hash, sizeof hash);
+    fp_snap_unref(&s);
+    ok(fp_snap_find(one, FP_KIND_ROUTE, FP_STR("r1"), &f), "an entry outlives its segment");
+    ok(fp_str_eq_c(f.blob, "route bytes") && !memcmp(f.hash, hash, sizeof hash), "with its bytes");
+    ok(!fp_snap_find(one, FP_KIND_ROUTE, FP_STR("r2"), &f), "alone");
+    is_int(fp_snap_count(one, FP_KIND_CLUSTER), 0, "other kinds are empty");
+    fp_snap_at(bare, FP_KIND_ROUTE, 0, &f);
+    enum fp_kind kind;
+    struct fp_str name;
+    is_int(f.refs_n, 2, "with its references");
+    fp_snap_ref_at(bare, &f, 1, &kind, &name);
+    ok(kind == FP_KIND_SECRET && fp_str_eq_c(name, "s") && !f.blob.len, "or with nothing else");
+    fp_snap_unref(&one);
+    fp_snap_unref(&bare);
+}
+
 int main(void)
 {
+    extracts();
     round_trip();
     set_hashes();
     many();

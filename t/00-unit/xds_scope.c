@@ -247,6 +247,7 @@ static void pushes(void)
     is_str(got(c), "LDS[l1]",
            "P13: a listener that changes hands leaves, its cluster is held (O-9)");
     ack(c, 'L');
+    ask(c, 'R', "r1");
     is_str(got(c), "CDS[c1]", "leaving scope is a removal");
     ack(c, 'C');
     publish(w, "L@pay/l1=1>R/r1 R/r1=2>C/c9 C/c9=1 C/c1=1>E/c1 E/c1=1");

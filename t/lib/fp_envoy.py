@@ -19,7 +19,7 @@ class Envoy:
     count = 0
 
     def __init__(self, xds_port, node_id=None, cluster="test", delta=False, metadata=None, tls=None, ca=None,
-                 start=True, static=None, log_level="info"):
+                 start=True, static=None, log_level="info", drain_s=1):
         """tls: (certificate, key) of the client, or () for TLS without one; ca: file that verifies the server.
         static: static_resources merged into the bootstrap."""
         Envoy.count += 1
@@ -30,7 +30,7 @@ class Envoy:
         self.log_path.touch()
         self.admin_port = util.free_port()
         self.node_id = node_id or f"envoy-{Envoy.count}"
-        self.log_level = log_level
+        self.log_level, self.drain_s = log_level, drain_s
         self.process = None
         self._allowed = []
         self.bootstrap = self._bootstrap(xds_port, cluster, delta, metadata, tls, ca, static or {})
@@ -76,7 +76,7 @@ class Envoy:
         path = self.dir / "bootstrap.json"
         path.write_text(json.dumps(self.bootstrap, indent=1))
         self.process = util.spawn([self.program, "-c", path, "--disable-hot-restart", "--concurrency", "1",
-                                   "-l", self.log_level, "--drain-time-s", "1"],
+                                   "-l", self.log_level, "--drain-time-s", str(self.drain_s)],
                                   self.log_path)
         if wait:
             util.wait_until(self._answers, 30, "Envoy's admin port answers")

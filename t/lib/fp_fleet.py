@@ -1,4 +1,5 @@
 """A fleet as the guide has it: one upstream, cluster, route, listener and a real Envoy that follows."""
+import http.client
 import socket
 import time
 import threading
@@ -31,11 +32,13 @@ def lay(fp, port, backend, name="shop"):
 
 
 class Load:
-    """Requests through Envoy at a rate, until the end of the with; counts by status and body."""
+    """Requests through Envoy at a rate, until the end of the with; counts by status and body.
+    keep: on connections that are kept, as pools of clients do; a request on one that the server closed meanwhile goes out once more."""
 
     THREADS = 4  # a slow answer does not slow the others
 
-    def __init__(self, envoy, port, per_second=200):
+    def __init__(self, envoy, port, per_second=200, keep=False):
+        self.keep, self.closed = keep, 0
         self.envoy, self.port, self.pause = envoy, port, self.THREADS / per_second
         self.seen, self.lock, self.done = {}, threading.Lock(), threading.Event()
 
@@ -71,14 +74,31 @@ class Load:
 
     def _run(self, offset):
         due = time.monotonic() + offset
+        kept = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         while not self.done.wait(max(0, due - time.monotonic())):
             try:
-                status, body = self.envoy.get(self.port)
+                status, body = self._get_kept(kept) if self.keep else self.envoy.get(self.port)
             except Exception as e:  # refused, reset: a failure like a 503
                 status, body = 0, type(e).__name__
+                kept.close()
             with self.lock:
                 self.seen[status, body] = self.seen.get((status, body), 0) + 1
             due = max(due + self.pause, time.monotonic() - 1)  # a second is caught up with, not more
+        kept.close()
+
+    def _get_kept(self, c):
+        used = c.sock is not None
+        try:
+            c.request("GET", "/", headers={"Host": "localhost"})
+            r = c.getresponse()
+        except (http.client.RemoteDisconnected, ConnectionError):
+            c.close()
+            if not used:
+                raise
+            with self.lock:
+                self.closed += 1
+            return self._get_kept(c)
+        return r.status, r.read().decode()
 
 
 class Relay:

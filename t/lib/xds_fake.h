@@ -245,6 +245,7 @@ static struct world *world_open(const struct fp_xds_options *given)
         .pool = &pool,
         .control_plane_id = "flowplane/test",
         .ordering_timeout_ms = 15000,
+        .proxy_drain_time_ms = 600000,
         .max_streams = 100000,
         .slot = &w->slot,
         .reflection = true,
