@@ -6,6 +6,7 @@
 #include "codec/codec_diff.h"
 #include "codec/codec_json.h"
 #include "core/core_assert.h"
+#include "obs/obs_metric.h"
 
 #define WARNING_HEADERS_MAX 8     /* the rest is in a dry run's body */
 #define APPLY_TIMEOUT_MS    60000 /* 100,000 rows take longer than database.statement_timeout */
@@ -287,8 +288,10 @@ static void answer(struct api_set *s, const struct fp_store_applied *res)
         struct fp_store_applied_row row;
         fp_store_applied_row(res, i, &row);
         counts[row.step]++;
-        if (row.step != FP_STEP_UNCHANGED)
+        if (row.step != FP_STEP_UNCHANGED) {
             c->wait_kinds |= api_wait_kinds(row.kind);
+            fp_metric_add(FP_METRIC_CONFIG_UPDATES, row.kind, row.step, 0, 1);
+        }
         fp_buf_append_c(&rows, i ? "," : "");
         write_row(&rows, &row);
         if (row.version)
@@ -308,6 +311,8 @@ static void answer(struct api_set *s, const struct fp_store_applied *res)
     fp_buf_fini(&rows);
     fp_buf_fini(&b);
     c->status = 200;
+    if (changed) /* one a row, and that of the set */
+        fp_metric_add(FP_METRIC_AUDIT_WRITES, 0, 0, 0, 1 + res->rows_n - counts[FP_STEP_UNCHANGED]);
     headers(s, res->revision);
     fp_page_raise(&c->api->o.page->committed_revision, res->revision);
     api_wait_written(c, res->revision, changed);

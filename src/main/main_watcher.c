@@ -14,6 +14,7 @@
 #include "os/os_file.h"
 #include "os/os_process.h"
 #include "os/os_signal.h"
+#include "obs/obs_metric.h"
 #include "watch/watch.h"
 #include "main/main_int.h"
 
@@ -282,6 +283,7 @@ int main_watcher_run(struct fp_child *child)
     static const int signals[] = {SIGTERM, 0};
     struct watcher w = {.child = child, .arena = fp_arena_new(NULL)};
     fp_log_process_set("watcher");
+    fp_metrics_bind(child->page->metrics, FP_METRICS_WATCHER);
     fp_process_title_set("flowplane: watcher");
     w.loop = fp_loop_new();
     struct fp_signals *sig = fp_signals_new(w.loop, signals, on_signal, &w);

@@ -39,7 +39,9 @@ enum fp_metric {
 
 struct fp_metrics;
 struct fp_metrics *fp_metrics_new(void); /* shared pages; never NULL */
-/* This process writes into slot `slot` of m from now on; NULL: nowhere (tests, tools). */
+/* This process writes into slot `slot` of m from now on; NULL: nowhere (tests, tools).  Workers
+ * have their numbers. */
+#define FP_METRICS_WATCHER 256
 void fp_metrics_bind(struct fp_metrics *m, unsigned slot);
 
 /* Adds n to the counter with these label values (0 where the family has fewer).  Never blocks. */

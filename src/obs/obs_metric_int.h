@@ -3,7 +3,7 @@
 #include <stdatomic.h>
 #include "obs/obs_metric.h"
 
-#define METRIC_SLOTS   257 /* workers, and the watcher last */
+#define METRIC_SLOTS   (FP_METRICS_WATCHER + 1)
 #define METRIC_SERIES  4096
 #define METRIC_BUCKETS 16
 #define METRIC_SUM     100 /* the third label of a histogram: a bucket, or this: the sum in ns */

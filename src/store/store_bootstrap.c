@@ -10,6 +10,7 @@
 #include "core/core_log.h"
 #include "core/core_mem.h"
 #include "core/core_rand.h"
+#include "obs/obs_metric.h"
 #include "store/store_follow_int.h"
 
 #define SECRET_CHARS    48
@@ -33,16 +34,17 @@ static const char begin_sql[] =
 static const char gateway_sql[] =
     "WITH c AS (INSERT INTO clusters (name, source, service_name, configuration) VALUES\n"
     "  ('default-gateway-cluster', 'system', 'default-gateway-cluster', $1::jsonb)\n"
-    "  ON CONFLICT DO NOTHING),\n"
+    "  ON CONFLICT DO NOTHING RETURNING name),\n"
     "r AS (INSERT INTO routes (name, source, path_prefix, cluster_name, configuration) VALUES\n"
     "  ('default-gateway-routes', 'system', '/', 'default-gateway-cluster', $2::jsonb)\n"
     "  ON CONFLICT DO NOTHING RETURNING name),\n"
     "l AS (INSERT INTO listeners (name, source, address, port, configuration) VALUES\n"
     "  ('default-gateway-listener', 'system', '0.0.0.0', 10000, $3::jsonb)\n"
-    "  ON CONFLICT DO NOTHING RETURNING name)\n"
-    "INSERT INTO resource_refs (kind, name, target_kind, target_name)\n"
-    "SELECT 'route', name, 'cluster', 'default-gateway-cluster' FROM r UNION ALL\n"
-    "SELECT 'listener', name, 'route', 'default-gateway-routes' FROM l ON CONFLICT DO NOTHING";
+    "  ON CONFLICT DO NOTHING RETURNING name),\n"
+    "f AS (INSERT INTO resource_refs (kind, name, target_kind, target_name)\n"
+    "  SELECT 'route', name, 'cluster', 'default-gateway-cluster' FROM r UNION ALL\n"
+    "  SELECT 'listener', name, 'route', 'default-gateway-routes' FROM l ON CONFLICT DO NOTHING)\n"
+    "SELECT (SELECT count(*) FROM c) + (SELECT count(*) FROM r) + (SELECT count(*) FROM l)";
 static const char token_sql[] =
     "WITH t AS (INSERT INTO tokens (token_id, name, description, secret_hash, scopes, created_by)\n"
     "  SELECT $1::text::uuid, 'bootstrap-admin', 'Initial bootstrap token', $2::bytea,\n"
@@ -141,8 +143,10 @@ static bool token_make(struct fp_follow *f, char id[FP_UUID_TEXT_BYTES],
 static void on_committed(const struct store_answer *a, void *arg)
 {
     struct fp_follow *f = arg;
-    if (!store_follow_failed(f, a, "bootstrap"))
-        store_bootstrap_done(f);
+    if (store_follow_failed(f, a, "bootstrap"))
+        return;
+    fp_metric_add(FP_METRIC_AUDIT_WRITES, 0, 0, 0, f->seed_audit_n);
+    store_bootstrap_done(f);
 }
 
 static void commit(struct fp_follow *f)
@@ -159,8 +163,10 @@ static void on_token(const struct store_answer *a, void *arg)
         token_wipe(f);
         return;
     }
-    if (PQntuples(a->result) == 1) /* else another instance was first */
+    if (PQntuples(a->result) == 1) { /* else another instance was first */
         announced = f->o.seed->announce(f->token, f->o.seed->arg);
+        f->seed_audit_n += 2; /* created, seeded */
+    }
     token_wipe(f);
     if (announced)
         commit(f);
@@ -192,8 +198,10 @@ static void seed_token(struct fp_follow *f)
 static void on_gateway(const struct store_answer *a, void *arg)
 {
     struct fp_follow *f = arg;
-    if (!store_follow_failed(f, a, "default gateway"))
-        seed_token(f);
+    if (store_follow_failed(f, a, "default gateway"))
+        return;
+    f->seed_audit_n += (uint64_t)store_cell_i64(a->result, 0, 0);
+    seed_token(f);
 }
 
 static void on_begun(const struct store_answer *a, void *arg)
@@ -204,6 +212,7 @@ static void on_begun(const struct store_answer *a, void *arg)
     if (store_follow_failed(f, a, "bootstrap"))
         return;
     f->seed_revision = store_cell_i64(a->result, 0, 0);
+    f->seed_audit_n = 0;
     if (!f->o.default_gateway) {
         seed_token(f);
         return;

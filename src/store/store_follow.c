@@ -11,6 +11,7 @@
 #include "core/core_log.h"
 #include "core/core_mem.h"
 #include "core/core_rand.h"
+#include "obs/obs_metric.h"
 #include "store/store_follow_int.h"
 
 #define CHANNEL        "flowplane_config"
@@ -265,11 +266,13 @@ static void on_chores_done(const struct store_answer *a, void *arg)
     else if (store_follow_failed(f, a, "chores"))
         return;
     else if (store_cell_i64(a->result, 0, 0) || store_cell_i64(a->result, 0, 1) ||
-             store_cell_i64(a->result, 0, 2))
+             store_cell_i64(a->result, 0, 2)) {
+        fp_metric_add(FP_METRIC_AUDIT_WRITES, 0, 0, 0, (uint64_t)store_cell_i64(a->result, 0, 0));
         fp_log_info(FP_LOG_AUDIT, "%lld tokens expired, %lld audit and %lld history rows pruned",
                     (long long)store_cell_i64(a->result, 0, 0),
                     (long long)store_cell_i64(a->result, 0, 1),
                     (long long)store_cell_i64(a->result, 0, 2));
+    }
     fp_timer_start(f->loop, &f->chores, CHORES_MS);
     pump(f);
 }

@@ -34,6 +34,7 @@ struct fp_follow {
     /* the seed (store_bootstrap.c) */
     char *token; /* while its row is not committed */
     int64_t seed_revision;
+    uint64_t seed_audit_n; /* audit rows of the transaction */
     /* following */
     struct fp_follow_revision loaded;
     bool loaded_set;
