@@ -50,6 +50,7 @@ static void log_access(struct fp_api_call *c, int status)
     if (!fp_log_on(FP_LOG_INFO, FP_LOG_API))
         return;
     const struct fp_http_request *r = c->r;
+    char ip[FP_ADDR_TEXT_BYTES];
     struct fp_log_field f[] = {
         FP_LOG_S("method", r->method),
         FP_LOG_S("path", api_masked(c, r->path)),
@@ -57,6 +58,7 @@ static void log_access(struct fp_api_call *c, int status)
         FP_LOG_I("duration_ms", (int64_t)((fp_clock_mono_ns() - r->start_ns) / 1000000)),
         {.key = "user_id", .type = FP_LOG_F_NULL},
         FP_LOG_S("request_id", c->request_id),
+        FP_LOG_S("remote", fp_str_of(fp_addr_ip_text(&c->client, ip))),
     };
     if (c->user_id.data)
         f[4] = FP_LOG_S("user_id", c->user_id);
