@@ -134,12 +134,15 @@ class Flowplane:
         if not PROGRAM.exists():
             raise RuntimeError(f"{PROGRAM} is not built")
         self._log_from = self.log_path.stat().st_size
-        self.process = util.spawn([PROGRAM, "-c", self.file, *self.args], self.log_path, env=self.environment())
+        self.process = self.spawn()
         if wait:
             path = "/readyz" if wait == "ready" else "/healthz"
             util.wait_until(lambda: self._answers(path), 30, f"GET {path} is 200")
             self.find_token()
         return self
+
+    def spawn(self):
+        return util.spawn([PROGRAM, "-c", self.file, *self.args], self.log_path, env=self.environment())
 
     def _answers(self, path):
         if self.process.poll() is not None:
