@@ -151,7 +151,7 @@ LIST("secrets.old_key_files", 'L', secrets.old_key_files, "", "Former keys, whic
 DUR("audit.retention", 'L', audit.retention_ms, "0", 0, 36500 * D_MS, "How long audit rows are kept; 0 is for ever."),
 DUR("audit.auth_success_interval", 'L', audit.auth_success_interval_ms, "1h", 0, 365 * D_MS, "Shortest time between two success rows of a token; 0 writes none."),
 INT("audit.failure_rows_per_minute", 'L', audit.failure_rows_per_minute, "10", 0, 100000, "Rows of failed authentications of an address per minute."),
-BOOL("audit.hash_chain", 'R', audit.hash_chain, "false", "Chain audit rows by hashes.", LATER),
+BOOL("audit.hash_chain", 'R', audit.hash_chain, "false", "Chain audit rows by hashes; of all instances of a database the one that started last decides."),
 
 {"observability.log_level", FP_CONF_T_STRING, 'L', F(observability.log_level), "info", .choices = "off|error|warn|info|debug|trace", .env = {"FLOWPLANE_LOG_LEVEL"}, .help = "Lowest level that is logged."},
 STR("observability.log_filter", 'L', observability.log_filter, NULL, "Levels by target, such as info,flowplane::xds_server=trace; wins over log_level.", .env = {"RUST_LOG"}),

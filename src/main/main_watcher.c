@@ -249,6 +249,7 @@ static bool open_watch(struct watcher *w)
                    .auto_migrate = c->database.auto_migrate,
                    .audit_retention_ms = c->audit.retention_ms,
                    .history_retention_ms = c->database.history_retention_ms,
+                   .hash_chain = c->audit.hash_chain,
                    .default_gateway = c->bootstrap.default_gateway,
                    .seed = &w->seed},
         .pool = w->pool,

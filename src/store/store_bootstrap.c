@@ -19,6 +19,8 @@
 #define TOKEN_MAX_BYTES (7 + FP_UUID_TEXT_BYTES + 1 + SECRET_MAX + 1)
 #define TOKEN_PREFIX    "fp_pat_"
 
+static const char chain_sql[] =
+    "UPDATE audit_chain SET enabled = $1::text::boolean WHERE enabled <> $1::text::boolean";
 /* What is missing, without a lock: the usual start ends here. */
 static const char due_sql[] =
     "SELECT NOT EXISTS (SELECT FROM tokens), NOT ("
@@ -246,7 +248,21 @@ static void on_due(const struct store_answer *a, void *arg)
         store_bootstrap_done(f);
 }
 
+static void on_chain(const struct store_answer *a, void *arg)
+{
+    struct fp_follow *f = arg;
+    if (store_follow_failed(f, a, "audit chain"))
+        return;
+    if (strcmp(PQcmdTuples((PGresult *)(uintptr_t)a->result), "1") == 0)
+        fp_log_warn(FP_LOG_AUDIT, "audit rows are chained by hashes %s",
+                    f->o.hash_chain ? "from now on" : "no more: audit.hash_chain is false");
+    store_follow_send(f, "bootstrap check", due_sql, &none, f->o.statement_timeout_ms, on_due);
+}
+
 void store_bootstrap_start(struct fp_follow *f)
 {
-    store_follow_send(f, "bootstrap check", due_sql, &none, f->o.statement_timeout_ms, on_due);
+    struct store_params p = {.n = 0};
+    store_param_text(&p, f->o.hash_chain ? FP_STR("true") : FP_STR("false"));
+    store_follow_send(f, "bootstrap audit chain", chain_sql, &p, f->o.statement_timeout_ms,
+                      on_chain);
 }

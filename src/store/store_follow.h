@@ -14,6 +14,7 @@ struct fp_follow_options {
     uint64_t audit_retention_ms;      /* 0 = for ever */
     uint64_t history_retention_ms;    /* the last 1,000 revisions stay in any case */
     const char *sql_dir;              /* directory with the migrations; NULL: the ones linked in */
+    bool hash_chain;                  /* audit.hash_chain (sql/0009) */
     bool default_gateway;             /* bootstrap.default_gateway */
     const struct fp_store_seed *seed; /* how to make the bootstrap token */
 };

@@ -53,9 +53,9 @@ with tap.run():
         tap.is_(r.returncode, 1, f"-g {text}: refused")
         tap.contains(r.stderr, why, f"-g {text}: {why}")
     # a feature of a later version says so
-    r = run("-t", "-c", conf(PLAIN + "audit : { hash_chain = true; };\n", "later.conf"))
+    r = run("-t", "-c", conf(PLAIN + "xds : { advertised_address = \"cp.example.test:50051\"; };\n", "later.conf"))
     tap.is_(r.returncode, 0, "a directive whose feature comes later is accepted")
-    tap.like(r.stderr, r"warning: .*later\.conf:2: audit\.hash_chain is accepted, but its feature is not in this version", "and says so")
+    tap.like(r.stderr, r"warning: .*later\.conf:2: xds\.advertised_address is accepted, but its feature is not in this version", "and says so")
     # -s without a server
     run_dir = fp_conf.tmp() / "run"
     run_dir.mkdir()
