@@ -1,9 +1,11 @@
 /*
  * Suspects of a rejection (contract P7), in workers.  Those whose bytes were new in it stay at the
- * bytes that were ACKed before; each is tried once, alone, a second after the last verdict; who
- * passes stays, the others wait until any of them changes.  When the client names culprits, the
- * others are tried at once and together: it runs them already (N-6).  Must never send rejected
- * contents again (N-3): a suspect that was alone in the rejected answer has had its trial.
+ * bytes that were ACKed before, and are tried by halving, a second after the last verdict: who is
+ * in a group that passes stays, a group that is rejected is tried in halves, and who was rejected
+ * alone waits until any suspect changes: k bad ones of n take some 2 k log n trials.  When the
+ * client names culprits, the others are tried at once and together: it runs them already (N-6).
+ * Must never send rejected contents again (N-3), nor take away what a client brought along whose
+ * words name nobody.
  */
 #include "xds/xds_isolate_int.h"
 #include <stdlib.h>
@@ -13,7 +15,14 @@
 #define TRIAL_MS 1000
 #define NOBODY   UINT32_MAX
 
-enum verdict { UNTRIED, TRYING, GOOD, BAD };
+#define RANGES_N 40 /* halves of at most 2^32 suspects, one or two a level */
+
+enum verdict { UNTRIED, NAMED /* by the client: tried alone */, TRYING, GOOD, BAD };
+
+struct range { /* the untried suspects among from … to-1 */
+    uint32_t from, to;
+    bool half; /* the other half of what was rejected is on trial: it or this one has a bad one */
+};
 
 struct fp_xds_isolation {
     struct fp_xds_stream *stream;
@@ -23,7 +32,10 @@ struct fp_xds_isolation {
     uint64_t view_id;              /* the suspects' bytes are those of this view */
     uint64_t sum[4];               /* terms of those that are kept apart */
     struct fp_xds_state *baseline; /* ACKed before the rejection; NULL: nothing was */
-    uint32_t trying_n, apart_n, untried_n;
+    uint32_t trying_n, apart_n, untried_n /* or NAMED */;
+    struct range trial; /* on trial, or tried last */
+    uint32_t ranges_n;
+    struct range ranges[RANGES_N]; /* to be tried, the last one first */
     uint8_t verdicts[];
 };
 
@@ -102,16 +114,21 @@ static uint32_t index_of(const struct fp_xds_suspects *s, struct fp_str name)
 
 /* ---- verdicts ---- */
 
+static bool is_untried(uint8_t verdict)
+{
+    return verdict == UNTRIED || verdict == NAMED;
+}
+
 static bool is_apart(uint8_t verdict)
 {
-    return verdict == UNTRIED || verdict == BAD;
+    return is_untried(verdict) || verdict == BAD;
 }
 
 static void judge(struct fp_xds_isolation *iso, uint32_t i, enum verdict v)
 {
     bool was = is_apart(iso->verdicts[i]), now = is_apart(v);
-    iso->untried_n -= iso->verdicts[i] == UNTRIED;
-    iso->untried_n += v == UNTRIED;
+    iso->untried_n -= is_untried(iso->verdicts[i]);
+    iso->untried_n += is_untried(v);
     iso->trying_n -= iso->verdicts[i] == TRYING;
     iso->trying_n += v == TRYING;
     iso->verdicts[i] = (uint8_t)v;
@@ -130,6 +147,60 @@ static void schedule(struct fp_xds_isolation *iso)
         fp_timer_start(iso->stream->engine->loop, &iso->timer, TRIAL_MS);
 }
 
+/* ---- halving ---- */
+
+/* Verdict `from` becomes `to` in the range, for the first n at most; how many: */
+static uint32_t judge_range(struct fp_xds_isolation *iso, struct range r, enum verdict from,
+                            enum verdict to, uint32_t n)
+{
+    uint32_t done = 0;
+    for (uint32_t i = r.from; i < r.to && done < n; i++)
+        if (iso->verdicts[i] == from) {
+            judge(iso, i, to);
+            done++;
+        }
+    return done;
+}
+
+/* A range with a bad one in it is tried in halves. */
+static void divide(struct fp_xds_isolation *iso, struct range r)
+{
+    uint32_t n = 0, middle = r.from;
+    for (uint32_t i = r.from; i < r.to; i++)
+        n += iso->verdicts[i] == UNTRIED;
+    for (uint32_t left = n / 2; left; middle++)
+        left -= iso->verdicts[middle] == UNTRIED;
+    FP_ASSERT(iso->ranges_n + 2 <= RANGES_N);
+    if (n)
+        iso->ranges[iso->ranges_n++] = (struct range){middle, r.to, .half = n > 1};
+    if (n > 1)
+        iso->ranges[iso->ranges_n++] = (struct range){r.from, middle, .half = false};
+}
+
+/* What the verdict on one half says of the other. */
+static void conclude(struct fp_xds_isolation *iso, bool passed)
+{
+    if (!iso->ranges_n || !iso->ranges[iso->ranges_n - 1].half)
+        return;
+    if (passed)
+        divide(iso, iso->ranges[--iso->ranges_n]);
+    else
+        iso->ranges[iso->ranges_n - 1].half = false;
+}
+
+static void begin_trial(struct fp_xds_isolation *iso)
+{
+    const struct range all = {0, iso->suspects->n, .half = false};
+    while (iso->ranges_n) {
+        iso->trial = iso->ranges[--iso->ranges_n];
+        if (judge_range(iso, iso->trial, UNTRIED, TRYING, UINT32_MAX))
+            return;
+    }
+    iso->trial = all;
+    if (!judge_range(iso, all, UNTRIED, TRYING, UINT32_MAX))
+        judge_range(iso, all, NAMED, TRYING, 1);
+}
+
 static void on_trial(struct fp_timer *t)
 {
     struct fp_xds_isolation *iso = t->arg;
@@ -137,12 +208,8 @@ static void on_trial(struct fp_timer *t)
         schedule(iso);
         return;
     }
-    for (uint32_t i = 0; i < iso->suspects->n; i++)
-        if (iso->verdicts[i] == UNTRIED) {
-            judge(iso, i, TRYING);
-            fp_xds_engine_wake(iso->stream->engine, iso->stream);
-            return;
-        }
+    begin_trial(iso);
+    fp_xds_engine_wake(iso->stream->engine, iso->stream);
 }
 
 static struct fp_xds_isolation *isolate(struct fp_xds_stream *st, struct fp_xds_subscription *ts,
@@ -155,6 +222,7 @@ static struct fp_xds_isolation *isolate(struct fp_xds_stream *st, struct fp_xds_
     fp_xds_state_set(&iso->baseline, ts->acked);
     iso->timer = (struct fp_timer){.cb = on_trial, .arg = iso};
     iso->view_id = ts->sent->view->id;
+    iso->trial = (struct range){0, suspects->n, .half = false};
     for (uint32_t i = 0; i < suspects->n; i++) {
         iso->verdicts[i] = GOOD; /* judged from nothing */
         judge(iso, i, UNTRIED);
@@ -213,8 +281,11 @@ static uint32_t find_named(const struct fp_xds_suspects *s, struct fp_str messag
     return n;
 }
 
-/* The others of the rejected answer: fewer than were in it, so this comes to an end. */
-static void try_innocents(struct fp_xds_isolation *iso, const struct fp_xds_change *c,
+/*
+ * Of a rejected answer the client may name some: they are tried alone, and the others, fewer than
+ * were in it, at once.
+ */
+static bool try_innocents(struct fp_xds_isolation *iso, const struct fp_xds_change *c,
                           struct fp_str message)
 {
     if (message.len > FP_STATUS_MESSAGE_BYTES)
@@ -226,10 +297,10 @@ static void try_innocents(struct fp_xds_isolation *iso, const struct fp_xds_chan
             culprits += named[index_of(iso->suspects, c->changed[i].name)];
     for (uint32_t i = 0; i < c->changed_n && culprits; i++) {
         uint32_t at = index_of(iso->suspects, c->changed[i].name);
-        if (!named[at])
-            judge(iso, at, TRYING);
+        judge(iso, at, named[at] ? NAMED : TRYING);
     }
     fp_mem_free(named);
+    return culprits;
 }
 
 /* The rejected answer was a trial, and nothing else. */
@@ -253,6 +324,8 @@ void fp_xds_isolation_begin(struct fp_xds_stream *st, enum fp_kind kind, struct 
     const struct fp_xds_change *c = fp_xds_state_change(ts->sent, ts->acked);
     if (!c->changed_n)
         return; /* a removal was refused: waits for the next change (N-3) */
+    if (ts->brought && !ts->acked)
+        return; /* N-6: what it runs is not known here, and a set without a suspect takes it away */
     struct fp_xds_isolation *iso = ts->isolation;
     bool alone = c->changed_n == 1;
     if (!iso) {
@@ -262,10 +335,11 @@ void fp_xds_isolation_begin(struct fp_xds_stream *st, enum fp_kind kind, struct 
         fp_xds_isolation_end(ts);
     }
     ts->isolation = iso;
+    conclude(iso, false);
     for (uint32_t i = 0; i < c->changed_n; i++)
         judge(iso, index_of(iso->suspects, c->changed[i].name), alone ? BAD : UNTRIED);
-    if (!alone)
-        try_innocents(iso, c, message);
+    if (!alone && !try_innocents(iso, c, message))
+        divide(iso, iso->trial);
     schedule(iso);
 }
 
@@ -274,9 +348,11 @@ void fp_xds_isolation_passed(struct fp_xds_subscription *ts)
     struct fp_xds_isolation *iso = ts->isolation;
     if (!iso)
         return;
-    for (uint32_t i = 0; i < iso->suspects->n && iso->trying_n; i++)
-        if (iso->verdicts[i] == TRYING)
-            judge(iso, i, GOOD);
+    if (iso->trying_n) {
+        judge_range(iso, iso->trial, TRYING, GOOD, UINT32_MAX);
+        conclude(iso, true);
+    }
+    FP_ASSERT(!iso->trying_n);
     if (!iso->apart_n)
         fp_xds_isolation_end(ts);
     else

@@ -194,12 +194,14 @@ static void apply(struct fp_xds_stream *st, const struct fp_xds_type *type,
     }
     struct fp_xds_names *names =
         fp_xds_names_of(&st->engine->names, r, type->wildcard, !ts->named, ts->names);
-    if (first)
+    if (first) {
         ts->initial_version = version_of(r);
-    else if (r->error)
+        ts->brought = type->whole && r->version.len;
+    } else if (r->error) {
         fp_xds_stream_rejected(st, type->kind, r);
-    else if (r->nonce.len)
+    } else if (r->nonce.len) {
         acknowledged(st, type->kind);
+    }
     ts->named |= r->names_n > 0;
     subscribe(ts, names);
     fp_xds_names_unref(&names);

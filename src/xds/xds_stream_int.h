@@ -42,8 +42,9 @@ struct fp_xds_subscription {     /* a type on a stream */
     uint64_t acked_revision;            /* for the status: see xds_status.c */
     uint64_t pending_since_ms;          /* for the status; 0: not pending */
     uint32_t nonce;                     /* of the last answer; 0: none yet */
-    bool named;     /* some name was given once: no legacy wildcard any more (W-3) */
-    bool asked;     /* the last request wants an answer (S-1, S-8) */
+    bool named;   /* some name was given once: no legacy wildcard any more (W-3) */
+    bool brought; /* the first request named a version: the client runs something, of whole types */
+    bool asked;   /* the last request wants an answer (S-1, S-8) */
     bool in_flight; /* the last answer is not ACKed or NACKed */
     bool unsure;    /* it may hold more or less than `sent`: parts of what it rejected (N-6);
                        outside an isolation the next answer says all again */

@@ -94,6 +94,50 @@ def restarted():
     is_(envoy.stat("cluster.xds_cluster.upstream_rq_total"), 1, "N-10: all on one stream")
 
 
+def unnamed():
+    """P7: words of Envoy in which we recognize nobody (a name with a blank): halves are tried, under load."""
+    names = ["a", "b", "odd one", "p", "q", "r", "s", "t"]
+    bodies = [{**ODD, "name": n, "envoy": {**ODD["envoy"], "name": n, "loadAssignment": {"clusterName": n}}} if " " in n
+              else fleet.cluster(n, two.port) for n in names]
+    before = rejected("CDS")
+    with fleet.Load(envoy, port, keep=True) as load:
+        fp.api("POST", "/apply?source=test", [{"kind": "cluster", **b} for b in bodies])
+        envoy.wait_stat(STATS["CDS"] + ".update_rejected", lambda n: n > before)
+        good = {n for n in names if " " not in n}
+        wait_until(lambda: node_type("CDS")["pending"] is False and good <= set(envoy.config_dump()["clusters"])
+                   and rejected("CDS") >= before + 3, 20, "all trials are done")
+        fp.api("PUT", "/routes/shop", fleet.route("shop", "t"))
+        wait_until(lambda: envoy.get(port) == (200, "two"), 10, "a route to one of those that passed")
+        fp.api("PUT", "/routes/shop", fleet.route("shop", "shop"))
+        load.more(50)
+    is_(load.failed(), {}, f"N-6: nothing that Envoy runs is taken away: none of {load.total()} requests failed")
+    ok(rejected("CDS") - before <= 5, f"P7: one of {len(names)} is found by halving: {rejected('CDS') - before} rejections")
+    is_(node_type("CDS")["nack"] is not None, True, "N-8: which stays told")
+    quiet("CDS", "what failed its trial")
+    for n in names:
+        fp.api("DELETE", "/clusters/" + n.replace(" ", "%20"))
+    envoy.wait_for(lambda d: set(d["clusters"]) == {"shop", "fence", "new"})
+
+
+def reconnected():
+    """N-6, N-12: a bad change of a cluster, and Envoy's stream is a new one: nobody knows any more what it runs."""
+    fp.api("PUT", "/routes/shop", fleet.route("shop", "shop"))
+    before, streams = rejected("CDS"), envoy.stat("cluster.xds_cluster.upstream_rq_total")
+    was = fleet.cluster("shop", one.port)
+    fp.api("PUT", "/clusters/shop", {**ODD, "name": "shop", "envoy": {**ODD["envoy"], "name": "shop",
+                                                                     "loadAssignment": {"clusterName": "shop"}}})
+    envoy.wait_stat(STATS["CDS"] + ".update_rejected", lambda n: n > before)
+    with fleet.Load(envoy, port, keep=True) as load:
+        fp.reload()
+        envoy.wait_stat("cluster.xds_cluster.upstream_rq_total", lambda n: n > streams, 30)
+        envoy.wait_stat(STATS["CDS"] + ".update_rejected", lambda n: n > before + 1, 30)
+        quiet("CDS", "what it rejected on the new stream")
+        load.more(100)
+    is_(load.failed(), {}, f"N-6: the cluster it runs goes on in older bytes: none of {load.total()} requests failed")
+    fp.api("PUT", "/clusters/shop", was)
+    wait_until(lambda: node_type("CDS")["nack"] is None, 10, "N-10: the fix resolves it")
+
+
 def routes():
     twice = {"name": "shop", "envoy": {"name": "shop", "virtualHosts": [{"name": n, "domains": ["*"]} for n in "ab"]}}
     fp.api("PUT", "/routes/shop", twice)
@@ -129,7 +173,7 @@ ODD = {"name": "odd", "envoy": {"name": "odd", "type": "STATIC", "connectTimeout
 
 with run():
     pg = Postgres()
-    fp = Flowplane(pg, conf={"bootstrap.default_gateway": False})
+    fp = Flowplane(pg, conf={"bootstrap.default_gateway": False, "process.worker_shutdown_timeout": "1s"})
     one, two, port, extra = Backend("one"), Backend("two"), free_port(), free_port()
     fleet.lay(fp, port, one)
     fp.api("POST", "/clusters", fleet.cluster("fence", 1), want=201)
@@ -137,7 +181,9 @@ with run():
     envoy.wait_get(port)
     listeners()
     clusters()
+    unnamed()
     restarted()
+    reconnected()
     routes()
     way_back("clusters", fleet.cluster("good", two.port), ODD)
     way_back("listeners", fleet.listener("good", extra, "shop"), {**fleet.listener("bad", extra, "shop"), "address": NOT_OURS})
