@@ -20,7 +20,7 @@ const struct fp_xds_type fp_xds_types[FP_XDS_TYPES_N] = {
     {FP_KIND_ENDPOINT, .parent = FP_KIND_CLUSTER, .held_by = {NONE, NONE}},
     {FP_KIND_SECRET, .parent = NONE, .held_by = {NONE, NONE}},
     {FP_KIND_LISTENER, .whole = true, .wildcard = true, .gated = true, .parent = NONE,
-     .held_by = {NONE, NONE}, .drains = true, .replaced_drains = true},
+     .held_by = {NONE, NONE}, .replaced_drains = true},
     {FP_KIND_ROUTE, .gated = true, .parent = NONE,
      .held_by = {FP_KIND_LISTENER, FP_KIND_SCOPED_ROUTE}, .drains = true},
     {FP_KIND_SCOPED_ROUTE, .whole = true, .wildcard = true, .parent = NONE,
@@ -70,9 +70,10 @@ void fp_xds_stream_send(struct fp_xds_stream *st, enum fp_kind kind, struct fp_x
 
 /*
  * ---- what outlives its removal.  An entry is held back while what the stream was sent or has
- * ACKed names it (O-9, O-10).  What the client ACKed as gone it may still use: connections keep the
- * listener they came by, that listener its route configuration, until it has drained, and the route
- * stays subscribed (O-15).  So such an entry keeps what it names, for the drain time at most. ----
+ * ACKed names it (O-9, O-10).  When a listener is replaced by one that names something else,
+ * connections keep the old one, and it its route configuration, until it has drained; the route
+ * stays subscribed (O-15).  So these keep what they name, for the drain time at most.  A listener
+ * that is removed keeps nothing: that is the end of its service, and P10's letter. ----
  */
 
 static unsigned referred(const struct fp_xds_stream *st, const struct fp_xds_type *type,
@@ -98,18 +99,6 @@ struct past { /* fp_xds_past while it is made */
     uint32_t keep_n, waits_n, drain_n;
 };
 
-static bool names_cluster(const struct fp_snap *snap, const struct fp_snap_entry *e)
-{
-    for (uint32_t i = 0; i < e->refs_n; i++) {
-        enum fp_kind kind;
-        struct fp_str name;
-        fp_snap_ref_at(snap, e, i, &kind, &name);
-        if (kind == FP_KIND_CLUSTER)
-            return true;
-    }
-    return false;
-}
-
 static void drain(struct flush *f, struct past *p, const struct fp_xds_held *h)
 {
     uint64_t end = h->gone_ms + f->st->engine->options.proxy_drain_time_ms;
@@ -128,8 +117,36 @@ static void begin_drain(struct flush *f, struct past *p, const struct fp_xds_sta
         .view = fp_xds_state_view(from, e->name),
         .gone_ms = fp_loop_now_ms(f->st->engine->loop),
     };
-    if (names_cluster(h.view->snap, e))
-        drain(f, p, &h);
+    drain(f, p, &h);
+}
+
+static bool names(const struct fp_xds_state *s, const struct fp_snap_entry *e, enum fp_kind kind,
+                  struct fp_str name)
+{
+    const struct fp_snap *snap = fp_xds_state_snap(s, e);
+    for (uint32_t i = 0; i < e->refs_n; i++) {
+        enum fp_kind its_kind;
+        struct fp_str its_name;
+        fp_snap_ref_at(snap, e, i, &its_kind, &its_name);
+        if (its_kind == kind && fp_str_eq(its_name, name))
+            return true;
+    }
+    return false;
+}
+
+/* Does the old form name something that the new one does not? */
+static bool lets_go(const struct fp_xds_state *from, const struct fp_snap_entry *old,
+                    const struct fp_xds_state *to, const struct fp_snap_entry *new)
+{
+    const struct fp_snap *snap = fp_xds_state_snap(from, old);
+    for (uint32_t i = 0; i < old->refs_n; i++) {
+        enum fp_kind kind;
+        struct fp_str name;
+        fp_snap_ref_at(snap, old, i, &kind, &name);
+        if (!names(to, new, kind, name))
+            return true;
+    }
+    return false;
 }
 
 static void find_past(struct flush *f, const struct fp_xds_type *type, struct past *p,
@@ -140,14 +157,15 @@ static void find_past(struct flush *f, const struct fp_xds_type *type, struct pa
     for (uint32_t i = 0; i < c->removed_n; i++) {
         unsigned how = referred(f->st, type, c->removed[i].name);
         bool waits = how & FP_XDS_REFERS_NOW && !f->st->overdue;
-        if (waits || how & FP_XDS_REFERS_DRAINING)
+        if (waits || (how & FP_XDS_REFERS_DRAINING && !type->drains))
             p->keep[p->keep_n++] = c->removed[i];
-        else if (type->drains)
+        else if (how & FP_XDS_REFERS_DRAINING)
             begin_drain(f, p, from, &c->removed[i]);
         p->waits_n += waits;
     }
     for (uint32_t i = 0; i < c->changed_n && type->replaced_drains; i++)
-        if (fp_xds_state_find(from, c->changed[i].name, &e))
+        if (fp_xds_state_find(from, c->changed[i].name, &e) &&
+            lets_go(from, &e, plain, &c->changed[i]))
             begin_drain(f, p, from, &e);
     for (uint32_t i = 0; i < from->draining_n; i++) { /* a route that is back is another one now */
         const struct fp_xds_held *h = &from->draining[i];
@@ -194,7 +212,7 @@ static struct fp_xds_state *target(struct flush *f, const struct fp_xds_type *ty
                                    struct fp_xds_subscription *ts)
 {
     struct fp_xds_state *to = fp_xds_isolation_state(ts, type->kind, view_of(f->st));
-    bool keeps = type->held_by[0] != NONE || type->drains;
+    bool keeps = type->held_by[0] != NONE || type->replaced_drains;
     return keeps && ts->sent && ts->sent != to ? with_past(f, type, to, ts->sent) : to;
 }
 

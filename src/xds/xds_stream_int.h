@@ -15,9 +15,8 @@ struct fp_xds_type {
     enum fp_kind parent; /* its entries are sent again behind a changed parent (O-1) */
     /* an entry is removed when these name it no more (O-9); used from the front */
     enum fp_kind held_by[FP_XDS_REFERRERS_N];
-    bool drains; /* a removed entry is in use until the client has drained (O-15) ... */
-    bool
-        replaced_drains; /* and one that was replaced: connections keep the listener they came by */
+    bool replaced_drains; /* connections keep the entry they came by until it has drained (O-15) */
+    bool drains;          /* a removed entry that such a one names is in use as long */
 };
 #define FP_XDS_TYPES_N 9
 extern const struct fp_xds_type fp_xds_types[FP_XDS_TYPES_N];

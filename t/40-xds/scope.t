@@ -60,7 +60,6 @@ with tap.run():
     m = pay.expect("listener")
     tap.is_(xds.names(m), [], "a listener that changes hands leaves the scope")
     pay.ack(m)
-    pay.send("route", [])
     m = pay.expect("cluster")
     tap.is_(xds.names(m), [], "P13: leaving scope is a removal, the cluster behind the listener (O-9)")
     pay.ack(m)
