@@ -8,6 +8,7 @@
 #include "core/core_clock.h"
 #include "fp_config.h"
 #include "obs/obs_metric.h"
+#include "obs/obs_status.h"
 #include "os/os_process.h"
 
 static const char *const methods[] = {"GET",   "HEAD",   "POST",    "PUT",
@@ -30,14 +31,6 @@ struct gauges {
 static void gauge(struct gauges *g, const char *name, const char *help, double v)
 {
     fp_metric_gauge(g->out, name, help, g->service, NULL, v);
-}
-
-static uint64_t streams(const struct fp_page *page)
-{
-    uint64_t n = 0;
-    for (size_t i = 0; i < FP_PAGE_SLOTS; i++)
-        n += atomic_load(&page->slot[i].xds_streams);
-    return n;
 }
 
 /* Active and not expired (contract §16). */
@@ -90,7 +83,7 @@ static void snapshot_gauges(struct gauges *g)
 static void page_gauges(struct gauges *g)
 {
     const struct fp_page *p = g->api->o.page;
-    double open = (double)streams(p);
+    double open = (double)fp_status_streams(p->status);
     gauge(g, "flowplane_xds_connections", "Open xDS streams.", open);
     gauge(g, "xds_connections_total", "Open xDS streams.", open);
     gauge(g, "flowplane_config_last_reload_successful", "1 unless the last reload failed.",

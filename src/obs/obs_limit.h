@@ -20,6 +20,7 @@ enum fp_limit_kind {
     FP_LIMIT_TOKEN_LOOKUPS, /* unknown ids asked of the database, all of the instance */
     FP_LIMIT_TOKEN_UNKNOWN, /* an id that the database does not know either */
     FP_LIMIT_FAILURE_ROWS,  /* audit rows of an address */
+    FP_LIMIT_FIRST_ANSWERS, /* of xDS streams, all of the instance */
 };
 
 /* Takes one token from the bucket of `key`, which refills at per_minute and holds `burst`.  0, or

@@ -16,7 +16,6 @@ struct fp_page_slot {                         /* one per worker slot, written by
     _Atomic uint64_t generation;              /* snapshot generation served */
     _Atomic uint64_t revision;                /* its revision */
     _Atomic uint64_t heartbeat_ms;            /* monotonic */
-    _Atomic uint64_t xds_streams;             /* open now */
     _Atomic uint64_t http_requests;           /* since start */
     _Atomic uint64_t db_open, db_busy;        /* connections; as of the last heartbeat */
     _Atomic uint64_t memory_bytes;            /* PSS; now and then */

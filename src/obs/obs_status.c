@@ -78,6 +78,7 @@ void fp_status_seat_leave(struct fp_status *s, uint32_t seat)
     if (!s || seat == FP_STATUS_SEAT_NONE)
         return;
     atomic_store(&s->seats[seat].records_high, 0);
+    atomic_store(&s->seats[seat].streams, 0);
     /* readers that still look find nothing used, and give no memory back that they need */
     fp_shared_reserve_clear(status_seat_base(s, seat), s->seat_bytes);
     atomic_store(&s->seats[seat].taken, 0);
@@ -112,6 +113,14 @@ void fp_status_writer_drain(struct fp_status_writer *w)
 {
     if (w)
         atomic_store(&w->status->seats[w->seat].draining, 1);
+}
+
+uint64_t fp_status_streams_set(struct fp_status_writer *w, uint64_t n)
+{
+    if (!w)
+        return n;
+    atomic_store(&w->status->seats[w->seat].streams, n);
+    return fp_status_streams(w->status);
 }
 
 static bool block_used(const struct fp_status_writer *w, uint32_t i)

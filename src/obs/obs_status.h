@@ -62,6 +62,8 @@ struct fp_status_writer *fp_status_writer_new(struct fp_status *s, uint32_t seat
 void fp_status_writer_free(struct fp_status_writer **w);
 /* A draining worker's streams are not waited for. */
 void fp_status_writer_drain(struct fp_status_writer *w);
+/* This worker has n open streams, with a record or without; returns those of all workers. */
+uint64_t fp_status_streams_set(struct fp_status_writer *w, uint64_t n);
 uint32_t fp_status_stream_open(struct fp_status_writer *w, const struct fp_status_node *n);
 void fp_status_stream_close(struct fp_status_writer *w, uint32_t record);
 /* All but the rejection: nack and nacked are not looked at. */
@@ -88,6 +90,8 @@ struct fp_status_stream {
 struct fp_status_cursor { /* {0} is the start */
     uint32_t seat, record;
 };
+/* Open streams of all workers; a dead one's are gone with its seat.  s may be NULL: 0. */
+uint64_t fp_status_streams(const struct fp_status *s);
 /* The next stream, copied into the arena; false at the end.  s may be NULL. */
 bool fp_status_next(const struct fp_status *s, struct fp_status_cursor *c, struct fp_arena *a,
                     struct fp_status_stream *out);

@@ -56,6 +56,7 @@ struct status_record {
 struct status_seat {
     _Atomic uint32_t taken, slot, draining;
     _Atomic uint32_t records_high; /* no record is used from here on */
+    _Atomic uint64_t streams;
 };
 
 #define STATUS_ORPHANS_N     4096

@@ -124,6 +124,14 @@ static void read_type(const struct status_type *t, const char *nack, struct fp_s
     out->nacked = read_nack(t, nack, &out->nack);
 }
 
+uint64_t fp_status_streams(const struct fp_status *s)
+{
+    uint64_t n = 0;
+    for (uint32_t i = 0; s && i < s->seats_n; i++)
+        n += atomic_load(&s->seats[i].streams);
+    return n;
+}
+
 static uint32_t records_of(const struct fp_status *s, uint32_t seat)
 {
     const struct status_seat *at = &s->seats[seat];

@@ -127,6 +127,7 @@ static void open_xds(struct fp_worker *w)
         .control_plane_id = fp_arena_printf(w->arena, "%s/%s", c->observability.service_name,
                                             c->process.instance_id),
         .ordering_timeout_ms = c->xds.ordering_timeout_ms,
+        .limits = w->child->page->limits,
         .proxy_drain_time_ms = c->xds.proxy_drain_time_ms,
         .max_streams = c->xds.max_streams,
         .first_response_rate = c->xds.first_response_rate,

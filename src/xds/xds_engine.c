@@ -7,10 +7,11 @@
 #include "core/core_assert.h"
 #include "core/core_log.h"
 #include "core/core_mem.h"
+#include "core/core_rand.h"
 #include "xds/xds_stream_int.h"
 
 #define SLICE_N      256 /* streams flushed in one turn of the loop */
-#define ADMIT_PERIOD 20  /* ms between admissions while streams queue */
+#define ADMIT_PERIOD 20  /* ms between admissions while streams queue, more or less */
 
 static void flush(struct fp_task *t)
 {
@@ -29,31 +30,28 @@ static void make_ready(struct fp_xds_engine *e, struct fp_xds_stream *st)
     fp_task_defer(e->loop, &e->flush_task);
 }
 
-/* ---- admission of first answers (L-8): a bucket that holds a tenth of a second ---- */
+/* ---- admission of first answers (L-8): a bucket of all workers, of a tenth of a second ---- */
 
-static void fill_bucket(struct fp_xds_engine *e)
+static uint64_t wait_for_token(struct fp_xds_engine *e)
 {
-    uint64_t now = fp_loop_now_ms(e->loop), rate = e->options.first_response_rate;
-    uint64_t most = rate / 10 ? rate / 10 : 1;
-    uint64_t gained = (now - e->admit_at_ms) * rate / 1000;
-    if (!gained)
-        return;
-    e->admit_at_ms = now;
-    e->admit_tokens = e->admit_tokens + gained < most ? e->admit_tokens + gained : most;
+    uint32_t rate = e->options.first_response_rate;
+    return fp_limit_take(e->options.limits, FP_LIMIT_FIRST_ANSWERS, FP_STR(""), rate * 60,
+                         rate / 10 ? rate / 10 : 1, fp_loop_now_ms(e->loop));
 }
 
 static void admit(struct fp_xds_engine *e)
 {
     struct fp_list *it;
-    fill_bucket(e);
-    while (e->admit_tokens && (it = fp_list_pop_front(&e->arrived))) {
+    if (fp_timer_running(&e->admit_timer))
+        return;
+    while (!fp_list_empty(&e->arrived) && !wait_for_token(e)) {
+        it = fp_list_pop_front(&e->arrived);
         struct fp_xds_stream *st = FP_CONTAINER(it, struct fp_xds_stream, ready);
-        e->admit_tokens--;
         st->admitted = true;
         make_ready(e, st);
     }
-    if (!fp_list_empty(&e->arrived) && !fp_timer_running(&e->admit_timer))
-        fp_timer_start(e->loop, &e->admit_timer, ADMIT_PERIOD);
+    if (!fp_list_empty(&e->arrived)) /* no worker shall come right behind another for ever */
+        fp_timer_start(e->loop, &e->admit_timer, fp_rand_jitter(ADMIT_PERIOD, 50));
 }
 
 static void on_admit(struct fp_timer *t)
@@ -126,8 +124,6 @@ struct fp_xds_engine *fp_xds_engine_new(struct fp_loop *loop, const struct fp_xd
     fp_list_init(&e->watchers);
     e->flush_task = (struct fp_task){.cb = flush, .arg = e};
     e->admit_timer = (struct fp_timer){.cb = on_admit, .arg = e};
-    e->admit_tokens = o->first_response_rate / 10 ? o->first_response_rate / 10 : 1;
-    e->admit_at_ms = fp_loop_now_ms(loop);
     return e;
 }
 

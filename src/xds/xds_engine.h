@@ -5,6 +5,7 @@
 #pragma once
 #include "event/event_loop.h"
 #include "grpc/grpc_server.h"
+#include "obs/obs_limit.h"
 #include "obs/obs_page.h"
 #include "obs/obs_status.h"
 #include "pb/pb_pool.h"
@@ -21,14 +22,15 @@ struct fp_xds_options {
     const char *control_plane_id; /* "<service_name>/<instance_id>" (S-19) */
     uint64_t ordering_timeout_ms;
     uint64_t proxy_drain_time_ms; /* what proxies may still use is kept that long (O-15) */
-    uint32_t max_streams;         /* of this worker; beyond: RESOURCE_EXHAUSTED */
-    uint32_t first_response_rate; /* per second, 0 = off */
+    uint32_t max_streams;         /* of the instance (status); beyond: RESOURCE_EXHAUSTED */
+    uint32_t first_response_rate; /* per second of the instance, 0 = off; needs limits */
+    struct fp_limits *limits;
     bool nack_hold;               /* xds.nack_policy */
     const char *team_from_san;    /* pattern with {team} (contract §9.4); NULL: none */
     bool require_client_identity; /* only nodes whose certificate names their team, or, without a
                                      pattern, that have a certificate */
     struct fp_page_slot *slot;
-    struct fp_status_writer *status;                            /* NULL: nodes are not shown */
+    struct fp_status_writer *status; /* NULL: nodes are not shown, streams counted by worker */
     void (*on_nack)(const struct fp_xds_verdict *v, void *arg); /* may be NULL */
     void *on_nack_arg;
     const struct fp_pb_pool *pool; /* reflection */

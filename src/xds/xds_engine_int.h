@@ -25,7 +25,6 @@ struct fp_xds_engine {
     struct fp_list arrived; /* streams whose first answer is not admitted yet, oldest first (L-8) */
     struct fp_task flush_task;
     struct fp_timer admit_timer;
-    uint64_t admit_tokens, admit_at_ms; /* bucket of first answers */
     bool draining;
     struct fp_list watchers; /* health watches */
     uint32_t dangling;       /* of the current view: logged when it changes */

@@ -244,10 +244,18 @@ static void on_message(struct fp_grpc_call *call, void *user, struct fp_str mess
 
 /* ---- life ---- */
 
+/* Of this worker; returns those of the instance. */
+static uint64_t count_streams(struct fp_xds_engine *e, int more)
+{
+    e->streams_n += (uint32_t)more;
+    return fp_status_streams_set(e->options.status, e->streams_n);
+}
+
 static void *on_open(struct fp_grpc_call *call, void *arg)
 {
     struct fp_xds_engine *e = arg;
-    if (e->streams_n >= e->options.max_streams) {
+    if (count_streams(e, 1) > e->options.max_streams) { /* counted first: two cannot both be last */
+        count_streams(e, -1);
         e->counters.refused++;
         fp_grpc_call_finish(call, FP_GRPC_RESOURCE_EXHAUSTED, "too many streams");
         return NULL;
@@ -258,9 +266,6 @@ static void *on_open(struct fp_grpc_call *call, void *arg)
     st->status = FP_STATUS_RECORD_NONE;
     st->opened_ns = fp_clock_mono_ns();
     fp_list_push_back(&e->streams, &st->link);
-    e->streams_n++;
-    if (e->options.slot)
-        atomic_store(&e->options.slot->xds_streams, e->streams_n);
     return st;
 }
 
@@ -304,9 +309,7 @@ static void on_close(struct fp_grpc_call *call, void *user)
     fp_timer_stop(&st->drain_timer);
     fp_list_remove(&st->link);
     fp_list_remove(&st->ready);
-    e->streams_n--;
-    if (e->options.slot)
-        atomic_store(&e->options.slot->xds_streams, e->streams_n);
+    count_streams(e, -1);
     fp_xds_scope_unref(&st->scope);
     fp_mem_free(st->node);
     fp_mem_free(st);

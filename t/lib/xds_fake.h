@@ -253,6 +253,8 @@ static struct world *world_open(const struct fp_xds_options *given)
     if (given)
         o = *given;
     o.slot = &w->slot;
+    if (o.first_response_rate && !o.limits)
+        o.limits = fp_limits_new();
     w->loop = fp_loop_fake_new();
     w->engine = fp_xds_engine_new(w->loop, &o);
     fp_xds_engine_register(w->engine, &w->server);

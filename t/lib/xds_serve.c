@@ -246,6 +246,7 @@ int main(int argc, char **argv)
         .proxy_drain_time_ms = N("proxy_drain_time", "600000"),
         .max_streams = (uint32_t)N("max_streams", "20000"),
         .first_response_rate = (uint32_t)N("rate", "0"),
+        .limits = fp_limits_new(),
         .slot = &slot,
         .pool = pool,
         .reflection = true,
