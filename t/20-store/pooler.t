@@ -1,40 +1,12 @@
 #!/usr/bin/env python3
 """PgBouncer in transaction mode (contract §14, §16): everything works, changes within 2 s, one warning."""
-import subprocess
 import time
 
 import fp_tap as tap
 import fp_util as util
 from fp_follower import Follower
-from fp_harness import Postgres, find_program, free_port, port_open, tmp, wait_until
-
-
-class Bouncer:
-    def __init__(self, pg):
-        self.program = find_program("pgbouncer", None, ["/usr/sbin"])
-        self.port = free_port()
-        folder = tmp() / "pgbouncer"
-        folder.mkdir()
-        (folder / "users").write_text('"postgres" ""\n')
-        (folder / "ini").write_text(f"""[databases]
-* = host=127.0.0.1 port={pg.port}
-[pgbouncer]
-listen_addr = 127.0.0.1
-listen_port = {self.port}
-unix_socket_dir =
-auth_type = trust
-auth_file = {folder}/users
-pool_mode = transaction
-default_pool_size = 3
-server_lifetime = 3600
-""")
-        user = util.unprivileged()
-        self.process = util.spawn([self.program, folder / "ini"], folder / "log", user=user)
-        tap.at_end(lambda: util.stop_process(self.process))
-        wait_until(lambda: port_open(self.port), 10, "PgBouncer")
-
-    def url(self, database="flowplane"):
-        return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
+from fp_harness import Postgres, wait_until
+from fp_pgbouncer import Bouncer
 
 
 with tap.run():
