@@ -98,6 +98,26 @@ static void page_gauges(struct gauges *g)
           (double)(fp_clock_mono_ms() - atomic_load(&p->started_ms)) / 1000);
 }
 
+static void certificate_gauges(struct gauges *g)
+{
+    static const char *const uses[] = {[FP_PAGE_CERT_API] = "use=\"api\"",
+                                       [FP_PAGE_CERT_XDS] = "use=\"xds\"",
+                                       [FP_PAGE_CERT_XDS_CA] = "use=\"xds_ca\""};
+    static const char name[] = "flowplane_certificate_expiry_timestamp_seconds";
+    bool first = true;
+    for (int i = 0; i < FP_PAGE_CERTIFICATES; i++) {
+        uint64_t end_s = atomic_load(&g->api->o.page->certificate_end_s[i]);
+        if (!end_s)
+            continue;
+        if (first)
+            fp_metric_gauge(g->out, name, "When certificates in use end.", g->service, uses[i],
+                            (double)end_s);
+        else
+            fp_metric_gauge_more(g->out, name, g->service, uses[i], (double)end_s);
+        first = false;
+    }
+}
+
 /* One worker's pool; the instance's other workers have theirs. */
 static void pool_gauges(struct gauges *g)
 {
@@ -159,6 +179,7 @@ void api_metrics(struct fp_api_call *c)
     page_gauges(&g);
     snapshot_gauges(&g);
     pool_gauges(&g);
+    certificate_gauges(&g);
     process_gauges(&g);
     snprintf(build, sizeof(build), "version=\"%s\",revision=\"%s\",compiler=\"%s\"", FP_VERSION,
              FP_REVISION, __VERSION__);

@@ -96,10 +96,10 @@ static void check_database(struct fp_conf_load *l)
         fp_conf_error(l, NULL,
                       "DATABASE_URL is not set: give database.url, database.url_file or "
                       "database.embedded = true");
-    if (c->database.min_connections > c->database.pool_size)
+    if (c->database.min_connections > c->database.max_connections)
         fp_conf_error(l, origin_of(l, "database.min_connections"),
-                      "database.min_connections (%u) is greater than database.pool_size (%u)",
-                      c->database.min_connections, c->database.pool_size);
+                      "database.min_connections (%u) is greater than database.max_connections (%u)",
+                      c->database.min_connections, c->database.max_connections);
     /* libpq and sun_path: 107 bytes for the whole name of the socket */
     if (c->database.embedded && strlen(c->process.runtime_dir) + sizeof "/pg/.s.PGSQL.5432" > 107)
         fp_conf_error(

@@ -70,7 +70,7 @@ PATH("database.url_file", 'W', database.url_file, NULL, "File that holds the URL
 STR("database.listen_url", 'W', database.listen_url, NULL, "Direct connection for LISTEN when the main URL goes through a pooler; database.url unless set.", .flags = FP_CONF_SECRET),
 INT("database.max_connections", 'W', database.max_connections, "10", 2, 1000, "Connections of the whole instance.", .env = {"DATABASE_MAX_CONNECTIONS"}),
 INT("database.pool_size", 'W', database.pool_size, "4", 1, 100, "Connections of each worker, cut so that the instance keeps database.max_connections."),
-INT("database.min_connections", 'W', database.min_connections, "0", 0, 50, "Connections of each worker that stay open.", .env = {"DATABASE_MIN_CONNECTIONS"}),
+INT("database.min_connections", 'W', database.min_connections, "0", 0, 50, "Connections of the whole instance that stay open.", .env = {"DATABASE_MIN_CONNECTIONS"}),
 DUR("database.connect_timeout", 'L', database.connect_timeout_ms, "10s", S_MS, M_MS, "Time limit for a connection attempt.", .env = {"DATABASE_CONNECT_TIMEOUT_SECONDS"}),
 DUR("database.idle_timeout", 'L', database.idle_timeout_ms, "600s", 0, D_MS, "Idle connections above the minimum are closed after this time; 0 keeps them.", .env = {"DATABASE_IDLE_TIMEOUT_SECONDS"}),
 DUR("database.statement_timeout", 'L', database.statement_timeout_ms, "5s", 100, H_MS, "Time limit for a statement."),

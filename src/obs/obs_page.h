@@ -12,6 +12,8 @@ struct fp_limits;
 struct fp_metrics;
 struct fp_status;
 
+enum { FP_PAGE_CERT_API, FP_PAGE_CERT_XDS, FP_PAGE_CERT_XDS_CA, FP_PAGE_CERTIFICATES };
+
 struct fp_page_slot {                         /* one per worker slot, written by that worker */
     _Atomic uint64_t generation;              /* snapshot generation served */
     _Atomic uint64_t revision;                /* its revision */
@@ -35,8 +37,10 @@ struct fp_page {
     _Atomic uint64_t reload_ok;                  /* 1 unless the last reload failed; master */
     _Atomic uint64_t started_ms, started_wall_s; /* monotonic, since 1970; master */
     _Atomic uint64_t watcher_memory_bytes;       /* PSS; now and then */
-    struct fp_metrics *metrics;                  /* obs_metric.h; made with the page */
-    struct fp_limits *limits;                    /* obs_limit.h; made with the page */
+    /* Ends of the certificates in use, since 1970; 0: none.  Any worker; names in api_metric.c. */
+    _Atomic uint64_t certificate_end_s[FP_PAGE_CERTIFICATES];
+    struct fp_metrics *metrics; /* obs_metric.h; made with the page */
+    struct fp_limits *limits;   /* obs_limit.h; made with the page */
     struct fp_status *status; /* of nodes (obs_status.h); set before the first fork, may be NULL */
     struct fp_page_slot slot[FP_PAGE_SLOTS];
 };

@@ -111,5 +111,10 @@ int fp_process_drop(const char *user, const char *group)
     if (setresgid(gid, gid, gid) || setresuid(uid, uid, uid))
         return -errno;
     FP_ASSERT(uid == 0 || setuid(0) != 0); /* there is no way back */
+    /* libpq looks for certificates there, and takes a home that it may not enter for an error */
+    if (pw)
+        setenv("HOME", pw->pw_dir, 1);
+    else
+        unsetenv("HOME");
     return 0;
 }

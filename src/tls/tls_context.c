@@ -20,6 +20,7 @@ struct making { /* state of one fp_tls_context_new */
     struct fp_arena *a;
     SSL_CTX *ctx;
     X509 *leaf;
+    int64_t ca_not_after_ms;
     const char *why;
 };
 
@@ -110,6 +111,9 @@ static bool take_chain(struct making *m, X509 *x)
 
 static bool take_ca(struct making *m, X509 *x)
 {
+    int64_t end_ms = fp_tls_asn1_time_ms(X509_get0_notAfter(x));
+    if (!m->ca_not_after_ms || end_ms < m->ca_not_after_ms)
+        m->ca_not_after_ms = end_ms;
     return X509_STORE_add_cert(SSL_CTX_get_cert_store(m->ctx), x) == 1 &&
            SSL_CTX_add_client_CA(m->ctx, x) == 1;
 }
@@ -240,7 +244,11 @@ struct fp_tls_context *fp_tls_context_new(const struct fp_tls_files *f,
         return NULL;
     }
     struct fp_tls_context *c = fp_mem_zalloc(sizeof *c);
-    *c = (struct fp_tls_context){.refs = 1, .ctx = m.ctx, .leaf = m.leaf, .h2_only = o->h2_only};
+    *c = (struct fp_tls_context){.refs = 1,
+                                 .ctx = m.ctx,
+                                 .leaf = m.leaf,
+                                 .ca_not_after_ms = m.ca_not_after_ms,
+                                 .h2_only = o->h2_only};
     SSL_CTX_set_alpn_select_cb(m.ctx, select_alpn, c);
     return c;
 }
@@ -271,6 +279,11 @@ int64_t fp_tls_asn1_time_ms(const ASN1_TIME *t)
 int64_t fp_tls_context_not_after_ms(const struct fp_tls_context *c)
 {
     return fp_tls_asn1_time_ms(X509_get0_notAfter(c->leaf));
+}
+
+int64_t fp_tls_context_ca_not_after_ms(const struct fp_tls_context *c)
+{
+    return c->ca_not_after_ms;
 }
 
 char *fp_tls_subject(const X509 *x)

@@ -23,4 +23,5 @@ struct fp_tls_context *fp_tls_context_ref(struct fp_tls_context *c);
 void fp_tls_context_unref(struct fp_tls_context **c);
 /* Subject and notAfter of the leaf, for the start-up log line. */
 void fp_tls_context_describe(const struct fp_tls_context *c, char *out, size_t n);
-int64_t fp_tls_context_not_after_ms(const struct fp_tls_context *c); /* of the leaf */
+int64_t fp_tls_context_not_after_ms(const struct fp_tls_context *c);    /* of the leaf */
+int64_t fp_tls_context_ca_not_after_ms(const struct fp_tls_context *c); /* the earliest; 0: no CA */

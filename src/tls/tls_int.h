@@ -8,6 +8,7 @@ struct fp_tls_context {
     unsigned refs;
     SSL_CTX *ctx;
     X509 *leaf;
+    int64_t ca_not_after_ms; /* of the client CAs the first to end; 0: none */
     bool h2_only;
 };
 

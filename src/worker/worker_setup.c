@@ -44,7 +44,8 @@ static void open_store(struct fp_worker *w)
         .pool_size = share < 1                       ? 1
                      : share < c->database.pool_size ? share
                                                      : c->database.pool_size,
-        .min_connections = c->database.min_connections,
+        .min_connections =
+            (c->database.min_connections + c->process.workers - 1) / c->process.workers,
         .connect_timeout_ms = c->database.connect_timeout_ms,
         .idle_timeout_ms = c->database.idle_timeout_ms,
         .statement_timeout_ms = c->database.statement_timeout_ms,

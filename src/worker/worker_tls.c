@@ -61,14 +61,30 @@ static struct fp_tls_context *context_of(struct fp_worker *w, const char *group,
     return fp_tls_context_new(&f, &o, a, why);
 }
 
+/* For flowplane_certificate_expiry_timestamp_seconds; all workers have the same files. */
+static void tell_ends(struct fp_worker *w)
+{
+    _Atomic uint64_t *ends = w->child->page->certificate_end_s;
+    const struct fp_tls_context *api = w->api_tls, *xds = w->xds_tls;
+    atomic_store(&ends[FP_PAGE_CERT_API],
+                 api ? (uint64_t)fp_tls_context_not_after_ms(api) / 1000 : 0);
+    atomic_store(&ends[FP_PAGE_CERT_XDS],
+                 xds ? (uint64_t)fp_tls_context_not_after_ms(xds) / 1000 : 0);
+    atomic_store(&ends[FP_PAGE_CERT_XDS_CA],
+                 xds ? (uint64_t)fp_tls_context_ca_not_after_ms(xds) / 1000 : 0);
+}
+
 bool worker_tls_open(struct fp_worker *w, const char **why)
 {
     const struct fp_conf *c = w->child->conf;
     if (c->api.tls.enabled &&
         !(w->api_tls = context_of(w, "api", &c->api.tls, false, w->arena, why)))
         return false;
-    return !c->xds.tls.cert_path ||
-           (w->xds_tls = context_of(w, "xds", &c->xds.tls, true, w->arena, why));
+    if (c->xds.tls.cert_path &&
+        !(w->xds_tls = context_of(w, "xds", &c->xds.tls, true, w->arena, why)))
+        return false;
+    tell_ends(w);
+    return true;
 }
 
 void worker_tls_file(struct fp_worker *w, struct fp_str directive, int fd)
@@ -118,6 +134,7 @@ void worker_tls_reload(struct fp_worker *w)
         replace(w, "xds", &c->xds.tls, true, &w->xds_tls, w->xds_server);
     w->files = NULL;
     fp_arena_free(&w->files_arena);
+    tell_ends(w);
 }
 
 void worker_tls_free(struct fp_worker *w)

@@ -154,7 +154,7 @@ def everybody(fp):
 
 with run():
     pg = Postgres()
-    fp = Flowplane(pg, {"database.idle_timeout": "0s", "database.min_connections": 4})
+    fp = Flowplane(pg, {"database.idle_timeout": "0s", "database.min_connections": 8})
     for i in range(10):
         fp.api("POST", "/clusters", cluster(f"c{i}"))
     rand = random.Random(9)

@@ -67,7 +67,8 @@ class Instance(Flowplane):
             self.start(wait)
 
     def spawn(self):
-        return util.spawn([PROGRAM, *self.args], self.log_path, env=self.environment(), user=util.unprivileged(), cwd=self.dir)
+        return util.spawn([PROGRAM, *self.args], self.log_path, env={**self.environment(), "HOME": str(self.dir)},
+                          user=util.unprivileged(), cwd=self.dir)
 
     @property
     def url(self):
