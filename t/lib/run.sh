@@ -1,6 +1,6 @@
 # run.sh FILE: what prove calls for every test.  A C test is its program in $FP_OBJS, anything else
 # is run by the interpreter its first line names (python3: $FP_PYTHON, the private one of
-# auto/check, or the system's).  No test may hang: FP_TEST_TIMEOUT seconds (300), then TERM, KILL.
+# auto/check, or the system's).  No test may hang: FP_TEST_TIMEOUT seconds (900), then TERM, KILL.
 cache=$(. auto/need && need_cache)
 if [ -z "${FP_PYTHON:-}" ]; then
     if [ -x "$cache/venv/bin/python3" ]; then FP_PYTHON=$cache/venv/bin/python3; else FP_PYTHON=python3; fi
@@ -18,7 +18,7 @@ ASAN_OPTIONS=${ASAN_OPTIONS:-abort_on_error=0:detect_leaks=1:strict_string_check
 UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
 export ASAN_OPTIONS UBSAN_OPTIONS
 
-within="timeout -k 10 ${FP_TEST_TIMEOUT:-300}"
+within="timeout -k 10 ${FP_TEST_TIMEOUT:-900}"
 case $1 in
 *.c) exec $within "$FP_OBJS/${1%.c}" ;;
 esac
