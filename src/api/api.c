@@ -31,6 +31,8 @@ void fp_api_free(struct fp_api **api)
     api_audit_fini(*api);
     fp_snap_unref(&(*api)->snap);
     fp_buf_fini(&(*api)->document_text);
+    fp_buf_fini(&(*api)->document.gzip);
+    fp_buf_fini(&(*api)->swagger.gzip);
     fp_buf_fini(&(*api)->swagger_policy);
     fp_mem_free((*api)->proxies);
     fp_mem_free(*api);

@@ -13,6 +13,7 @@
 
 struct api_page {       /* the same bytes for everybody: api_openapi.c */
     struct fp_str text; /* data == NULL: not made yet */
+    struct fp_buf gzip; /* anybody may ask for it, again and again */
     char etag[2 * 16 + 3];
 };
 
@@ -97,6 +98,7 @@ struct fp_api_call {
     enum fp_auth_grant grant;
     struct fp_problems *problems;
     const char *media;                  /* of the answer; NULL: JSON */
+    const struct api_page *page;        /* whose text the answer is */
     struct fp_model_resource *resource; /* writes: what is being stored */
     struct api_options options;         /* writes */
     struct fp_store_write *dry;         /* dry runs: what would be written */

@@ -4,6 +4,7 @@
  * no table says (records of tokens, nodes, …) is written down in api_openapi.json.
  */
 #include "api/api_int.h"
+#include "codec/codec_gzip.h"
 #include "codec/codec_hash.h"
 #include "codec/codec_json.h"
 #include "core/core_assert.h"
@@ -293,6 +294,7 @@ static void build(struct fp_buf *out)
 
 void api_page_answer(struct fp_api_call *c, const struct api_page *page)
 {
+    c->page = page;
     api_header_add(&c->headers, "etag", fp_str_of(page->etag));
     if (api_read_none_match(c, fp_str_of(page->etag)))
         api_respond(c, 304, &c->headers, FP_STR_NULL);
@@ -308,6 +310,7 @@ void api_page_seal(struct api_page *page, struct fp_str text)
     fp_sha256(text.data, text.len, digest);
     fp_hex(hex, digest, 16);
     snprintf(page->etag, sizeof(page->etag), "\"%s\"", hex);
+    fp_gzip(&page->gzip, text);
 }
 
 void api_openapi(struct fp_api_call *c)

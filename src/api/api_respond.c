@@ -85,6 +85,12 @@ void api_respond(struct fp_api_call *c, int status, struct api_headers *h, struc
     struct api_headers own = {.n = 0};
     if (!h)
         h = &own;
+    if (status == 200 && fp_str_eq_c(c->r->method, "GET") && !c->page &&
+        fp_http_full(c->r, body.len)) {
+        c->media = NULL;
+        api_fail_unavailable(c, "too many answers wait to be read");
+        return;
+    }
     if (body.len || (c->media && status == 200)) /* an empty text is of a type too */
         api_header_add(h, "content-type",
                        fp_str_of(c->media ? c->media : "application/json; charset=utf-8"));
@@ -98,6 +104,10 @@ void api_respond(struct fp_api_call *c, int status, struct api_headers *h, struc
     atomic_fetch_add_explicit(&c->api->o.slot->http_requests, 1, memory_order_relaxed);
     struct fp_http_response resp = {
         .status = status, .headers = h->items, .headers_n = h->n, .body = body};
+    if (c->page && body.len) {
+        resp.gzip = fp_buf_str(&c->page->gzip);
+        resp.lasting = true;
+    }
     fp_http_respond(c->r, &resp);
 }
 

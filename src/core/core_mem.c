@@ -1,8 +1,11 @@
 /* The only caller of malloc.  All processes.  Never returns NULL: out of memory aborts. */
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include "core/core_mem.h"
+
+#define FREE_MAX (4u << 20) /* less is not worth the page faults */
 
 /* No log here: the log allocates.  A plain write(2) of a constant is all that can still work. */
 static _Noreturn void die(void)
@@ -59,4 +62,14 @@ void *fp_mem_dup(const void *p, size_t n)
 void fp_mem_free(void *p)
 {
     free(p);
+}
+
+/* The allocator returns by itself only what lies at the end of its heap, and learns from large
+ * requests to keep more. */
+void fp_mem_give_back(void)
+{
+#ifdef __GLIBC__
+    if (mallinfo2().fordblks > FREE_MAX)
+        malloc_trim(0);
+#endif
 }

@@ -13,3 +13,6 @@ void *fp_mem_realloc(void *p, size_t n);
 char *fp_mem_strdup(const char *s);
 void *fp_mem_dup(const void *p, size_t n);
 void fp_mem_free(void *p); /* NULL is fine */
+/* What a burst has left free goes back to the system; for a quiet moment of a long-lived process.
+ */
+void fp_mem_give_back(void);

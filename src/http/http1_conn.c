@@ -7,9 +7,10 @@
 #include "http/http1_parse.h"
 #include "http/http_int.h"
 
-#define PIPELINE_BYTES 16384 /* read ahead while a handler works; then reading pauses */
-
-#define SKIP_BYTES 65536 /* of a body nobody wants: read over it and keep the connection */
+#define PIPELINE_BYTES 16384   /* read ahead while a handler works; then reading pauses */
+#define ANSWERS_BYTES  65536   /* answered and not sent: the next request waits until it is */
+#define TURN_NS        2000000 /* of one connection's pipelined requests, then others get theirs */
+#define SKIP_BYTES     65536   /* of a body nobody wants: read over it and keep the connection */
 
 enum state { HEAD, BODY, SKIP, WAIT, OVER };
 
@@ -19,12 +20,13 @@ struct http1 {
     struct fp_http_exchange *ex; /* BODY and WAIT */
     struct fp_http1_body body;   /* BODY */
     struct fp_http_queue out;
-    uint64_t start_ns;
+    uint64_t start_ns, turn_ns; /* of the request; of this turn's first one */
     size_t skipped;
     bool expects;    /* 100-continue was asked for and not said */
     bool keep_alive; /* as the request asked */
     bool http10;
     bool running; /* a loop further up goes on when a handler responds */
+    bool held;    /* HEAD: requests wait in c->in for answers to leave */
 };
 
 static void h1_open(struct fp_http_conn *c)
@@ -85,6 +87,7 @@ static void bad(struct fp_http_conn *c, int status, const char *why,
     a.headers = h;
     a.headers_n = 3;
     drop_head(s);
+    c->why = why;
     put_answer(c, &a, false);
     s->state = OVER;
     fp_buf_fini(&c->in);
@@ -245,10 +248,18 @@ static bool run_skip(struct fp_http_conn *c, struct http1 *s)
     return rc == FP_HTTP1_BODY_DONE;
 }
 
+/* A thousand pipelined requests for a large answer must not become a thousand copies of it. */
+static bool hold(struct fp_http_conn *c, struct http1 *s)
+{
+    bool full = c->blocked || s->out.bytes > ANSWERS_BYTES;
+    s->held = c->in.len && !s->head && (full || fp_clock_mono_ns() - s->turn_ns > TURN_NS);
+    return s->held;
+}
+
 static bool run_step(struct fp_http_conn *c, struct http1 *s)
 {
     if (s->state == HEAD)
-        return run_head(c, s);
+        return !hold(c, s) && run_head(c, s);
     if (s->state == SKIP)
         return c->in.len && run_skip(c, s);
     if (s->state != BODY || s->ex->working || !c->in.len)
@@ -265,6 +276,7 @@ static void run(struct fp_http_conn *c)
 {
     struct http1 *s = c->session;
     s->running = true;
+    s->turn_ns = fp_clock_mono_ns();
     while (!c->closed && run_step(c, s))
         ;
     s->running = false;
@@ -272,7 +284,7 @@ static void run(struct fp_http_conn *c)
         return;
     if (!c->in.len)
         fp_buf_fini(&c->in);
-    if (c->eof && s->state == HEAD)
+    if (c->eof && s->state == HEAD && !s->held)
         fp_http_conn_finish(c, FP_HTTP_CLOSE_PEER, false);
 }
 
@@ -295,7 +307,7 @@ static void h1_on_bytes(struct fp_http_conn *c, struct fp_str in)
 static void h1_on_eof(struct fp_http_conn *c)
 {
     struct http1 *s = c->session;
-    if (s->state == HEAD && !s->out.head && !c->blocked)
+    if (s->state == HEAD && !s->out.head && !c->blocked && !s->held)
         fp_http_conn_close(c, FP_HTTP_CLOSE_PEER);
     else if (s->state == BODY && !s->ex->working)
         fp_http_conn_close(c, FP_HTTP_CLOSE_PEER); /* the body will never be complete */
@@ -316,7 +328,9 @@ static void h1_on_written(struct fp_http_conn *c)
 {
     struct http1 *s = c->session;
     fp_http_conn_deadline(c, FP_HTTP_DL_WRITE, 0);
-    if (c->eof && s->state == HEAD)
+    if (s->held)
+        fp_http_conn_kick(c);
+    else if (c->eof && s->state == HEAD)
         fp_http_conn_finish(c, FP_HTTP_CLOSE_PEER, false);
     else if (c->draining && s->state == HEAD && !s->head)
         fp_http_conn_finish(c, FP_HTTP_CLOSE_DRAIN, false);
@@ -362,14 +376,14 @@ static void h1_on_deadline(struct fp_http_conn *c, enum fp_http_deadline which)
 static bool h1_crowded(struct fp_http_conn *c)
 {
     const struct http1 *s = c->session;
-    bool works = s->state == WAIT || (s->ex && s->ex->working);
+    bool works = s->held || s->state == WAIT || (s->ex && s->ex->working);
     return works && c->in.len > PIPELINE_BYTES; /* what follows can wait */
 }
 
 static void h1_drain(struct fp_http_conn *c)
 {
     struct http1 *s = c->session;
-    if (s->state == HEAD && !s->head && !s->out.head && !c->blocked)
+    if (s->state == HEAD && !s->head && !s->out.head && !c->blocked && !s->held)
         fp_http_conn_close(c, FP_HTTP_CLOSE_DRAIN);
 }
 

@@ -14,6 +14,7 @@ struct fp_http2 { /* fp_http_conn.session */
     size_t queued_n;               /* streams with queued output */
     struct fp_http_batch *batch;   /* while producing */
     enum fp_http_close_reason end; /* why it drains */
+    uint64_t nonsense_ms;          /* up to then what floods are made of is paid for */
     bool draining, last_goaway;
 };
 

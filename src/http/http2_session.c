@@ -5,9 +5,11 @@
  */
 #include "http/http2_int.h"
 
-/* Clients may reset streams, a flood of resets is an attack (CVE-2023-44487): burst, per second. */
-#define RESET_BURST       1000
-#define RESET_RATE        100
+/* Clients may reset streams; a flood of resets is an attack (CVE-2023-44487), and so are requests
+ * that make us reset them (CVE-2025-8671), and frames that say nothing (CVE-2019-9513, 9515, 9518):
+ * burst, per second. */
+#define FLOOD_BURST       1000
+#define FLOOD_RATE        100
 #define STREAM_WINDOW     (256 * 1024) /* REST; on the xDS port the usual 64 KiB are enough */
 #define CONNECTION_WINDOW (1024 * 1024)
 #define FRAMES_MAX        1000 /* of ours waiting to be sent; then the peer has to read first */
@@ -82,6 +84,25 @@ static void last_goaway(struct fp_http_conn *c)
                           NGHTTP2_NO_ERROR, NULL, 0);
 }
 
+static void count_nonsense(struct fp_http_conn *c)
+{
+    struct fp_http2 *h = c->session;
+    uint64_t now = fp_http_now(c), each = 1000 / FLOOD_RATE;
+    h->nonsense_ms = (h->nonsense_ms > now ? h->nonsense_ms : now) + each;
+    if (h->nonsense_ms - now > FLOOD_BURST * each)
+        nghttp2_session_terminate_session(h->ng, NGHTTP2_ENHANCE_YOUR_CALM);
+}
+
+static int on_begin_frame(nghttp2_session *ng, const nghttp2_frame_hd *hd, void *user)
+{
+    bool nothing =
+        hd->type == NGHTTP2_DATA && !hd->length && !(hd->flags & NGHTTP2_FLAG_END_STREAM);
+    bool settings = hd->type == NGHTTP2_SETTINGS && !(hd->flags & NGHTTP2_FLAG_ACK);
+    if (nothing || settings || hd->type == NGHTTP2_PRIORITY || hd->type == NGHTTP2_RST_STREAM)
+        count_nonsense(user);
+    return 0;
+}
+
 static int on_frame_recv(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
 {
     struct fp_http_conn *c = user;
@@ -121,6 +142,10 @@ static int on_frame_recv(nghttp2_session *ng, const nghttp2_frame *frame, void *
 static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
 {
     struct fp_http_conn *c = user;
+    if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code)
+        c->why = nghttp2_http2_strerror(frame->goaway.error_code);
+    if (frame->hd.type == NGHTTP2_RST_STREAM && frame->rst_stream.error_code)
+        count_nonsense(c);
     if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA)
         return 0;
     if (!(frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
@@ -158,6 +183,7 @@ static struct fp_http2_shared *shared_new(const struct fp_http_limits *l)
     struct fp_http2_shared *h = fp_mem_zalloc(sizeof *h);
     nghttp2_session_callbacks *cb;
     FP_ASSERT(!nghttp2_session_callbacks_new(&cb) && !nghttp2_option_new(&h->option));
+    nghttp2_session_callbacks_set_on_begin_frame_callback(cb, on_begin_frame);
     nghttp2_session_callbacks_set_on_begin_headers_callback(cb, on_begin_headers);
     nghttp2_session_callbacks_set_on_header_callback(cb, on_header);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data);
@@ -167,7 +193,8 @@ static struct fp_http2_shared *shared_new(const struct fp_http_limits *l)
     nghttp2_session_callbacks_set_send_data_callback(cb, fp_http2_stream_send_data);
     nghttp2_session_callbacks_set_error_callback2(cb, on_error);
     h->callbacks = cb;
-    nghttp2_option_set_stream_reset_rate_limit(h->option, RESET_BURST, RESET_RATE);
+    /* ours comes first, and says what it is */
+    nghttp2_option_set_stream_reset_rate_limit(h->option, 2 * FLOOD_BURST, FLOOD_RATE);
     if (l->h2_only) {
         /* thousands of streams: closed ones are forgotten, a late frame for one is ignored */
         nghttp2_option_set_no_closed_streams(h->option, 1);
@@ -250,7 +277,7 @@ static void h2_on_bytes(struct fp_http_conn *c, struct fp_str in)
     ssize_t rc = nghttp2_session_mem_recv(h->ng, (const uint8_t *)in.data, in.len);
     if (rc >= 0)
         return;
-    fp_log_debug(c->server->log_target, "HTTP/2 session failed: %s", nghttp2_strerror((int)rc));
+    c->why = nghttp2_strerror((int)rc);
     fp_http_conn_close(c, FP_HTTP_CLOSE_PROTOCOL);
 }
 

@@ -9,6 +9,11 @@
 #include "core/core_rand.h"
 #include "http/http_int.h"
 
+#define SAID_LINES 5 /* about one reason, in: */
+#define SAID_MS    10000
+
+#define HANDSHAKE_FAILED "TLS handshake failed"
+
 #define PREFACE FP_STR("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 
 /* ---- deadlines: one timer, due no later than the earliest ---- */
@@ -36,19 +41,57 @@ void fp_http_conn_deadline(struct fp_http_conn *c, enum fp_http_deadline which, 
 
 /* ---- end ---- */
 
-/* What an operator asks for when a proxy keeps reconnecting is said; the rest is for debugging. */
-static void log_close(const struct fp_http_conn *c, enum fp_http_close_reason reason)
+/* May a line about this reason be written?  *more: those that were not since the last one. */
+static bool may_say(struct fp_http_conn *c, enum fp_http_close_reason reason, uint64_t *more)
 {
-    bool telling = reason == FP_HTTP_CLOSE_SLOW_READ || reason == FP_HTTP_CLOSE_KEEPALIVE ||
-                   reason == FP_HTTP_CLOSE_EXPIRED;
-    enum fp_log_level level = telling ? FP_LOG_WARN : FP_LOG_DEBUG;
-    if (!fp_log_on(level, c->server->log_target))
-        return;
+    struct fp_http_said *said = &c->server->said[reason];
+    uint64_t now = fp_http_now(c);
+    if (!said->lines || now - said->since_ms >= SAID_MS)
+        *said = (struct fp_http_said){.since_ms = now, .more = said->more};
+    if (said->lines >= SAID_LINES) {
+        said->more++;
+        return false;
+    }
+    *more = said->more;
+    said->more = 0;
+    said->lines++;
+    return true;
+}
+
+static void say(struct fp_http_conn *c, enum fp_http_close_reason reason, const char *message)
+{
     char peer[FP_ADDR_TEXT_BYTES];
-    struct fp_log_field fields[] = {
-        FP_LOG_S("remote", fp_str_of(fp_addr_text(&c->peer, peer))),
-        FP_LOG_S("reason", fp_str_of(fp_http_close_reason_name(reason)))};
-    fp_log_write(level, c->server->log_target, fields, 2, "connection closed");
+    uint64_t more;
+    size_t n = 1;
+    if (!fp_log_on(FP_LOG_WARN, c->server->log_target) || !may_say(c, reason, &more))
+        return;
+    struct fp_log_field fields[4] = {FP_LOG_S("remote", fp_str_of(fp_addr_text(&c->peer, peer)))};
+    if (reason != FP_HTTP_CLOSE_TLS)
+        fields[n++] = FP_LOG_S("reason", fp_str_of(fp_http_close_reason_name(reason)));
+    if (c->why)
+        fields[n++] = FP_LOG_S("error", fp_str_of(c->why));
+    if (more)
+        fields[n++] = FP_LOG_I("suppressed", (int64_t)more);
+    fp_log_write(FP_LOG_WARN, c->server->log_target, fields, n, "%s", message);
+}
+
+/* What an operator asks for when a proxy keeps reconnecting, or when somebody plays with us. */
+static bool telling(enum fp_http_close_reason reason)
+{
+    return reason == FP_HTTP_CLOSE_SLOW_READ || reason == FP_HTTP_CLOSE_KEEPALIVE ||
+           reason == FP_HTTP_CLOSE_EXPIRED || reason == FP_HTTP_CLOSE_PROTOCOL ||
+           reason == FP_HTTP_CLOSE_SLOW_HEAD || reason == FP_HTTP_CLOSE_SLOW_BODY;
+}
+
+static void log_close(struct fp_http_conn *c, enum fp_http_close_reason reason)
+{
+    if (reason == FP_HTTP_CLOSE_TLS && c->handshaking)
+        say(c, reason, HANDSHAKE_FAILED);
+    else if (telling(reason))
+        say(c, reason, "connection closed");
+    else
+        fp_log_debug(c->server->log_target, "connection closed: %s",
+                     fp_http_close_reason_name(reason));
 }
 
 void fp_http_conn_close(struct fp_http_conn *c, enum fp_http_close_reason reason)
@@ -56,6 +99,8 @@ void fp_http_conn_close(struct fp_http_conn *c, enum fp_http_close_reason reason
     if (c->closed)
         return;
     struct fp_http_server *s = c->server;
+    if (c->closing && reason == FP_HTTP_CLOSE_RESET)
+        reason = c->reason; /* it was ending already */
     c->closed = true;
     c->reason = reason;
     s->closed[reason]++;
@@ -194,6 +239,16 @@ void fp_http_conn_flush(struct fp_http_conn *c)
     }
 }
 
+/* Half a handshake, half a preface, or not a byte. */
+static void nothing_said(struct fp_http_conn *c)
+{
+    bool silent = !c->handshaking && !c->in.len;
+    c->why = c->handshaking ? "not complete in time" : "the preface did not arrive in time";
+    fp_http_conn_close(c, silent           ? FP_HTTP_CLOSE_IDLE
+                          : c->handshaking ? FP_HTTP_CLOSE_TLS
+                                           : FP_HTTP_CLOSE_SLOW_HEAD);
+}
+
 static void on_timer(struct fp_timer *t)
 {
     struct fp_http_conn *c = t->arg;
@@ -211,7 +266,7 @@ static void on_timer(struct fp_timer *t)
         else if (c->proto)
             c->proto->on_deadline(c, (enum fp_http_deadline)i);
         else
-            fp_http_conn_close(c, FP_HTTP_CLOSE_SLOW_HEAD);
+            nothing_said(c);
     }
     if (c->closed)
         return;
@@ -242,7 +297,8 @@ static void speak(struct fp_http_conn *c, const struct fp_http_proto *p)
 }
 
 /* Says once, in clear text, that this is the wrong kind of client; then closes. */
-static void turn_away(struct fp_http_conn *c, int status, const char *why)
+static void turn_away(struct fp_http_conn *c, enum fp_http_close_reason reason, int status,
+                      const char *why)
 {
     struct fp_buf out = {0};
     const char *type;
@@ -258,7 +314,8 @@ static void turn_away(struct fp_http_conn *c, int status, const char *why)
         fp_http_batch_copy(b, body->segments[i].data, body->segments[i].len);
     fp_http_chunk_unref(&body);
     fp_buf_fini(&out);
-    fp_http_conn_finish(c, FP_HTTP_CLOSE_PROTOCOL, true);
+    c->why = why;
+    fp_http_conn_finish(c, reason, true);
     int rc = fp_http_conn_send(c, b);
     if (rc && rc != -EAGAIN)
         write_failed(c, rc);
@@ -273,7 +330,7 @@ static void sniff(struct fp_http_conn *c)
     if (same && n < PREFACE.len)
         return;
     if (!same && c->server->limits.h2_only) {
-        turn_away(c, 400, "this port speaks gRPC over HTTP/2 only");
+        turn_away(c, FP_HTTP_CLOSE_PROTOCOL, 400, "this port speaks gRPC over HTTP/2 only");
         return;
     }
     speak(c, same ? &fp_http2_proto : &fp_http1_proto);
@@ -352,16 +409,6 @@ static void read_all(struct fp_http_conn *c)
 
 /* ---- TLS ---- */
 
-static void handshake_failed(struct fp_http_conn *c, const char *why)
-{
-    char peer[FP_ADDR_TEXT_BYTES];
-    fp_addr_text(&c->peer, peer);
-    struct fp_log_field fields[] = {FP_LOG_S("remote", fp_str_of(peer)),
-                                    FP_LOG_S("error", fp_str_of(why))};
-    if (fp_log_on(FP_LOG_WARN, c->server->log_target))
-        fp_log_write(FP_LOG_WARN, c->server->log_target, fields, 2, "TLS handshake failed");
-}
-
 /* A client that speaks HTTP in clear text gets its answer in clear text (contract §2.1). */
 static bool is_clear_text(struct fp_http_conn *c)
 {
@@ -384,8 +431,9 @@ static bool shake(struct fp_http_conn *c)
     if (is_clear_text(c)) {
         fp_tls_conn_free(&c->tls);
         c->handshaking = false;
-        handshake_failed(c, "clear-text HTTP on a TLS port");
-        turn_away(c, 400, "this port needs TLS");
+        c->why = "clear-text HTTP on a TLS port";
+        say(c, FP_HTTP_CLOSE_TLS, HANDSHAKE_FAILED);
+        turn_away(c, FP_HTTP_CLOSE_TLS, 400, "this port needs TLS");
         return true;
     }
     int rc = fp_tls_conn_handshake(c->tls);
@@ -393,19 +441,17 @@ static bool shake(struct fp_http_conn *c)
         fp_http_conn_watch(c);
         return false;
     }
-    if (rc) {
-        handshake_failed(c, fp_tls_conn_why(c->tls));
+    struct fp_str alpn = rc ? FP_STR_NULL : fp_tls_conn_alpn(c->tls);
+    if (rc)
+        c->why = fp_tls_conn_why(c->tls);
+    else if (!alpn.data && c->server->limits.h2_only)
+        c->why = "the client did not offer ALPN h2";
+    if (c->why) {
         fp_http_conn_close(c, FP_HTTP_CLOSE_TLS);
         return false;
     }
     c->handshaking = false;
     watch_expiry(c);
-    struct fp_str alpn = fp_tls_conn_alpn(c->tls);
-    if (!alpn.data && c->server->limits.h2_only) {
-        handshake_failed(c, "the client did not offer ALPN h2");
-        fp_http_conn_close(c, FP_HTTP_CLOSE_TLS);
-        return false;
-    }
     if (fp_str_eq_c(alpn, "h2"))
         speak(c, &fp_http2_proto);
     else if (fp_str_eq_c(alpn, "http/1.1"))

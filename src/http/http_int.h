@@ -16,10 +16,11 @@
 #define FP_HTTP_TURN_BYTES                                                                         \
     (1u << 20) /* per connection and direction, then others get their turn                         \
                 */
-#define FP_HTTP_LINGER_MS  2000
-#define FP_HTTP_BODIES_MAX ((size_t)512 << 20) /* request bodies in memory, all together: 503 */
-#define FP_HTTP_GZIP_MIN   1024
-#define FP_HTTP_FORCE_MS   5000 /* after streams were told to end (T-15): then they are cut */
+#define FP_HTTP_LINGER_MS   2000
+#define FP_HTTP_BODIES_MAX  ((size_t)512 << 20) /* request bodies in memory, all together: 503 */
+#define FP_HTTP_ANSWERS_MAX ((size_t)256 << 20) /* answers that wait for readers, likewise */
+#define FP_HTTP_GZIP_MIN    1024
+#define FP_HTTP_FORCE_MS    5000 /* after streams were told to end (T-15): then they are cut */
 
 /* ---- output ---- */
 
@@ -36,6 +37,8 @@ struct fp_http_batch { /* what one writev takes; one per server */
     char own[FP_HTTP_OWN_BYTES];
 };
 struct fp_http_left; /* the rest of a batch that the socket refused */
+
+size_t fp_http_copied_bytes(void); /* of all chunks that fp_http_chunk_copy made and that live */
 
 bool fp_http_batch_room(const struct fp_http_batch *b); /* for one more frame */
 void fp_http_batch_copy(struct fp_http_batch *b, const void *p, size_t n);
@@ -117,6 +120,7 @@ struct fp_http_conn {
     uint64_t write_ms; /* while blocked: when the socket last took something */
     struct fp_addr peer;
     enum fp_http_close_reason reason;
+    const char *why;  /* what the peer did, for the log; NULL: the reason says it all */
     bool closed;      /* only the memory is left, until the end of the turn */
     bool handshaking; /* TLS */
     bool eof;         /* the peer has sent all it will */
@@ -148,6 +152,10 @@ void fp_http_left_free(struct fp_http_left **l);
 
 /* ---- server ---- */
 
+struct fp_http_said { /* lines about closed connections: thousands at once are one event */
+    uint64_t since_ms, lines, more;
+};
+
 struct fp_http2_shared;
 struct fp_http_server {
     struct fp_loop *loop;
@@ -162,7 +170,10 @@ struct fp_http_server {
     struct fp_task reap;
     struct fp_timer accept_timer; /* running: no listener is watched */
     bool accept_failing;          /* descriptors ran out; said once */
+    int fds_max;                  /* those above are kept for snapshots, the database, files */
     uint64_t refused_log_ms;      /* last line about max_connections */
+    uint64_t full_log_ms;         /* last line about FP_HTTP_ANSWERS_MAX */
+    struct fp_http_said said[FP_HTTP_CLOSE_N];
     bool draining;
     unsigned drain_ticks; /* left */
     uint64_t drain_step_ms;

@@ -26,8 +26,16 @@ struct copied { /* a chunk, its segment and its bytes in one allocation */
     char bytes[];
 };
 
+static size_t copied_bytes;
+
+size_t fp_http_copied_bytes(void)
+{
+    return copied_bytes;
+}
+
 static void release_copied(struct fp_http_chunk *c)
 {
+    copied_bytes -= c->bytes;
     fp_mem_free(FP_CONTAINER(c, struct copied, chunk));
 }
 
@@ -36,9 +44,27 @@ struct fp_http_chunk *fp_http_chunk_copy(struct fp_str bytes)
     struct copied *c = fp_mem_alloc(sizeof *c + bytes.len);
     if (bytes.len)
         memcpy(c->bytes, bytes.data, bytes.len);
+    copied_bytes += bytes.len;
     c->segment = fp_str_n(c->bytes, bytes.len);
     c->chunk = (struct fp_http_chunk){.refs = 1,
                                       .release = release_copied,
+                                      .bytes = bytes.len,
+                                      .segments_n = 1,
+                                      .segments = &c->segment};
+    return &c->chunk;
+}
+
+static void release_lasting(struct fp_http_chunk *c)
+{
+    fp_mem_free(FP_CONTAINER(c, struct copied, chunk));
+}
+
+struct fp_http_chunk *fp_http_chunk_lasting(struct fp_str bytes)
+{
+    struct copied *c = fp_mem_alloc(sizeof *c);
+    c->segment = bytes;
+    c->chunk = (struct fp_http_chunk){.refs = 1,
+                                      .release = release_lasting,
                                       .bytes = bytes.len,
                                       .segments_n = 1,
                                       .segments = &c->segment};

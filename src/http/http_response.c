@@ -138,16 +138,34 @@ static void encode_body(struct fp_http_exchange *ex, const struct fp_http_respon
     struct fp_str body = resp->body;
     if (l->gzip && body.len >= FP_HTTP_GZIP_MIN) {
         add(a, "vary", FP_STR("accept-encoding"));
-        if (allows_gzip(accept_encoding(&ex->r)) && fp_gzip(&packed, body) == 0 &&
-            packed.len < body.len) {
-            add(a, "content-encoding", FP_STR("gzip"));
+        bool wanted = allows_gzip(accept_encoding(&ex->r));
+        if (wanted && !resp->gzip.data && fp_gzip(&packed, body) == 0 && packed.len < body.len)
             body = fp_buf_str(&packed);
-        }
+        else if (wanted && resp->gzip.data)
+            body = resp->gzip;
+        if (body.data != resp->body.data)
+            add(a, "content-encoding", FP_STR("gzip"));
     }
     add(a, "content-length", fp_str_of(fp_arena_printf(ex->r.arena, "%zu", body.len)));
     if (body.len && !fp_str_eq_c(ex->r.method, "HEAD"))
-        a->body = fp_http_chunk_copy(body);
+        a->body = resp->lasting ? fp_http_chunk_lasting(body) : fp_http_chunk_copy(body);
     fp_buf_fini(&packed);
+}
+
+bool fp_http_full(const struct fp_http_request *r, size_t body_bytes)
+{
+    struct fp_http_server *s = FP_CONTAINER(r, struct fp_http_exchange, r)->server;
+    uint64_t now = fp_loop_now_ms(s->loop);
+    size_t waiting = fp_http_copied_bytes();
+    if (body_bytes <= FP_HTTP_FRAME_MAX || waiting + body_bytes <= FP_HTTP_ANSWERS_MAX)
+        return false;
+    if (!s->full_log_ms || now - s->full_log_ms >= 60000) {
+        s->full_log_ms = now;
+        fp_log_warn(s->log_target,
+                    "%zu MiB of answers wait for clients that do not read; 503 until they do",
+                    waiting >> 20);
+    }
+    return true;
 }
 
 void fp_http_respond(struct fp_http_request *r, const struct fp_http_response *resp)

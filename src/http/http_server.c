@@ -3,13 +3,18 @@
  * lack of descriptors pauses accepting and is said once.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <unistd.h>
 #include "core/core_rand.h"
 #include "http/http_int.h"
+#include "os/os_process.h"
 
 #define ACCEPTS_PER_TURN 16
 #define ACCEPT_PAUSE_MS  500
 #define DRAIN_TICKS      100
+/* Descriptors that no connection takes, because a worker without one for the next snapshot cannot
+ * follow; an eighth of them when there are few. */
+#define FDS_KEPT 32
 
 struct listener {
     struct fp_list link;
@@ -68,11 +73,25 @@ static void watch_listeners(struct fp_http_server *s, bool on)
     }
 }
 
+/* The lowest descriptor that is free is the one that the next connection gets. */
+static bool fds_left(const struct fp_http_server *s, int any_fd)
+{
+    int fd = fcntl(any_fd, F_DUPFD_CLOEXEC, 0);
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0 && fd < s->fds_max;
+}
+
 static void accept_again(struct fp_timer *t)
 {
     struct fp_http_server *s = t->arg;
-    if (!s->draining)
+    struct listener *l = FP_CONTAINER(s->listeners.next, struct listener, link);
+    if (s->draining)
+        return;
+    if (fds_left(s, l->io.fd))
         watch_listeners(s, true);
+    else
+        fp_timer_start(s->loop, t, ACCEPT_PAUSE_MS);
 }
 
 static void pause_accepting(struct fp_http_server *s, int err)
@@ -122,10 +141,15 @@ static void on_acceptable(struct fp_io *io, unsigned events)
         }
         if (fd < 0) /* ECONNABORTED and network errors belong to that one connection */
             continue;
+        bool last = fd >= s->fds_max;
         if (s->limits.max_connections && s->conns_n >= s->limits.max_connections)
             refuse(s, fd);
         else
             fp_http_conn_open(s, fd, &peer, l->tls);
+        if (last) {
+            pause_accepting(s, -EMFILE);
+            return;
+        }
     }
 }
 
@@ -258,6 +282,8 @@ struct fp_http_server *fp_http_server_new(struct fp_loop *loop, const struct fp_
 {
     struct fp_http_server *s = fp_mem_zalloc(sizeof *s);
     s->loop = loop;
+    size_t fds = fp_process_nofile_now();
+    s->fds_max = (int)(fds - (fds / 8 < FDS_KEPT ? fds / 8 : FDS_KEPT));
     s->limits = *limits;
     s->handlers = *handlers;
     s->log_target = limits->h2_only ? FP_LOG_XDS : FP_LOG_API;

@@ -69,9 +69,14 @@ struct fp_http_response {
         *headers; /* without content-length, date, connection, content-encoding */
     size_t headers_n;
     struct fp_str body; /* copied or compressed before the call returns */
+    struct fp_str gzip; /* the same compressed, when that was done before */
+    bool lasting;       /* body and gzip live as long as the server: sent without a copy */
 };
 /* Once per request, now or later.  HEAD, 204, 304, gzip, Vary and keep-alive are handled here. */
 void fp_http_respond(struct fp_http_request *r, const struct fp_http_response *resp);
+
+/* So many answers wait for clients that do not read that a large one more should not be given. */
+bool fp_http_full(const struct fp_http_request *r, size_t body_bytes);
 
 /* How a request whose headers are complete goes on. */
 struct fp_http_verdict {

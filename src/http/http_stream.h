@@ -21,8 +21,9 @@ static inline struct fp_http_chunk *fp_http_chunk_ref(struct fp_http_chunk *c)
     return c;
 }
 void fp_http_chunk_unref(struct fp_http_chunk **c);
-/* A chunk that owns a copy of `bytes`. */
+/* A chunk that owns a copy of `bytes`; one of bytes that live as long as the server. */
 struct fp_http_chunk *fp_http_chunk_copy(struct fp_str bytes);
+struct fp_http_chunk *fp_http_chunk_lasting(struct fp_str bytes);
 
 struct fp_http_stream_handlers {
     /* Is this POST with these headers a stream of ours?  Called at END_HEADERS for every HTTP/2

@@ -202,17 +202,13 @@ static void on_signal(int sig, void *arg)
 
 /* --- life ----------------------------------------------------------------------------------- */
 
-/* Order of design.md §2: rlimits → ids → no_new_privs → Landlock → seccomp. */
+/* Order of design.md §2: ids → no_new_privs → Landlock → seccomp; rlimits are the master's. */
 static int confine(struct watcher *w)
 {
     const struct fp_conf *c = w->child->conf;
     const char *rw[] = {c->process.state_dir,
                         dirname(fp_arena_strdup(w->arena, c->bootstrap.token_file)), NULL};
-    int err = fp_process_nofile(c->process.nofile);
-    if (err < 0)
-        fp_log_warn(FP_LOG_MASTER, "cannot raise the file limit to %zu: %s", c->process.nofile,
-                    fp_err_text(err));
-    err = fp_process_drop(c->process.user, c->process.group);
+    int err = fp_process_drop(c->process.user, c->process.group);
     if (err >= 0)
         err = fp_process_sandbox((enum fp_sandbox_mode)c->sandbox.mode, FP_SANDBOX_WATCHER, rw);
     return err;

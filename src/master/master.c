@@ -217,6 +217,19 @@ static int start(struct master *m)
     return 0;
 }
 
+/* Its own sockets, one a slot, are the least: the children inherit the limit. */
+static void raise_nofile(const struct fp_conf *c)
+{
+    int n = fp_process_nofile(c->process.nofile);
+    if (n < 0)
+        fp_log_warn(FP_LOG_MASTER, "cannot raise the limit of open files: %s", fp_err_text(n));
+    else if ((size_t)n < c->process.nofile)
+        fp_log_warn(FP_LOG_MASTER,
+                    "open files are limited to %d, process.nofile is %zu: a worker may run out of "
+                    "them before it has api.max_connections (%u) or xds.max_streams (%u)",
+                    n, (size_t)c->process.nofile, c->api.max_connections, c->xds.max_streams);
+}
+
 int fp_master_run(const struct fp_master_options *o)
 {
     struct master m = {.o = o,
@@ -232,8 +245,7 @@ int fp_master_run(const struct fp_master_options *o)
     fp_process_title_set("flowplane: master");
     signal(SIGPIPE, SIG_IGN);
     atomic_store(&m.page->reload_ok, 1);
-    (void)fp_process_nofile(
-        o->conf->process.nofile); /* a socket per slot; children try for themselves */
+    raise_nofile(o->conf);
     if (prepare(&m) < 0 || start(&m) < 0)
         m.exit_status = 1;
     else

@@ -53,11 +53,18 @@ int fp_process_nofile(size_t n)
     if (getrlimit(RLIMIT_NOFILE, &r))
         return -errno;
     if (r.rlim_cur >= n)
-        return 0;
-    r.rlim_cur = n;
-    if (r.rlim_max < n)
-        r.rlim_max = n; /* needs CAP_SYS_RESOURCE */
-    return setrlimit(RLIMIT_NOFILE, &r) ? -errno : 0;
+        return (int)n;
+    struct rlimit want = {.rlim_cur = n, .rlim_max = r.rlim_max < n ? n : r.rlim_max};
+    if (setrlimit(RLIMIT_NOFILE, &want) == 0) /* a higher hard limit needs CAP_SYS_RESOURCE */
+        return (int)n;
+    r.rlim_cur = r.rlim_max;
+    return setrlimit(RLIMIT_NOFILE, &r) ? -errno : (int)r.rlim_cur;
+}
+
+size_t fp_process_nofile_now(void)
+{
+    struct rlimit r;
+    return getrlimit(RLIMIT_NOFILE, &r) ? 0 : (size_t)r.rlim_cur;
 }
 
 /* A name, else a number. */

@@ -17,7 +17,10 @@ void fp_process_title_set(const char *fmt, ...) __attribute__((format(printf, 1,
  * parent-death handled through the pidfd returned in *master_pidfd (readable when the master is
  * gone; -1 in the parent).  pid, 0, or -errno. */
 pid_t fp_process_fork(int *master_pidfd);
-int fp_process_nofile(size_t n); /* raises the soft, if need be the hard limit; 0 or -errno */
+/* Raises the soft limit of open files to n, if need be and allowed the hard one, else as far as
+ * that goes.  What it is then, at most n, or -errno. */
+int fp_process_nofile(size_t n);
+size_t fp_process_nofile_now(void); /* the soft limit */
 /* Drops to user/group (names or numbers) when euid is 0, else a no-op; 0 or -errno */
 int fp_process_drop(const char *user, const char *group);
 bool fp_process_user_lookup(const char *user, const char *group, uid_t *uid, gid_t *gid);

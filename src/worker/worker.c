@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include "codec/codec_json.h"
 #include "core/core_clock.h"
+#include "core/core_mem.h"
 #include "core/core_log.h"
 #include "obs/obs_export.h"
 #include "obs/obs_metric.h"
@@ -150,19 +151,16 @@ static void beat(struct fp_timer *t)
         fp_process_usage(&u);
         atomic_store(&w->slot->memory_bytes, u.proportional_bytes);
     }
+    fp_mem_give_back();
     atomic_store(&w->slot->heartbeat_ms, fp_clock_mono_ms());
     fp_timer_start(w->loop, t, HEARTBEAT_MS);
 }
 
-/* Order of design.md §2: rlimits → ids → no_new_privs → Landlock → seccomp. */
+/* Order of design.md §2: ids → no_new_privs → Landlock → seccomp; rlimits are the master's. */
 static int confine(const struct fp_conf *conf)
 {
     static const char *const nothing[] = {NULL};
-    int err = fp_process_nofile(conf->process.nofile);
-    if (err < 0)
-        fp_log_warn(FP_LOG_MASTER, "cannot raise the file limit to %zu: %s", conf->process.nofile,
-                    fp_err_text(err));
-    err = fp_process_drop(conf->process.user, conf->process.group);
+    int err = fp_process_drop(conf->process.user, conf->process.group);
     if (err < 0) {
         fp_log_error(FP_LOG_MASTER, "cannot become user '%s': %s", conf->process.user,
                      fp_err_text(err));

@@ -93,16 +93,27 @@ static void limits(void)
 {
     struct rlimit r;
     getrlimit(RLIMIT_NOFILE, &r);
-    is_int(fp_process_nofile(1), 0, "fewer than there are: nothing to do");
+    is_int(fp_process_nofile(1), 1, "fewer than there are: nothing to do");
     pid_t pid = fork();
     if (pid == 0) {
         struct rlimit low = {32, r.rlim_max};
         setrlimit(RLIMIT_NOFILE, &low);
         int err = fp_process_nofile(64);
         getrlimit(RLIMIT_NOFILE, &low);
-        _exit(err || low.rlim_cur != 64 || low.rlim_max != r.rlim_max);
+        _exit(err != 64 || low.rlim_cur != 64 || low.rlim_max != r.rlim_max);
     }
     is_int(exit_of(pid), 0, "the soft limit is raised, the hard one left");
+    pid = fork();
+    if (pid == 0) {
+        struct rlimit low = {32, 48};
+        setrlimit(RLIMIT_NOFILE, &low);
+        if (geteuid() == 0 && setuid(65534))
+            _exit(1);
+        int got = fp_process_nofile(64);
+        getrlimit(RLIMIT_NOFILE, &low);
+        _exit(got != 48 || low.rlim_cur != 48);
+    }
+    is_int(exit_of(pid), 0, "as far as the hard limit when that must stay");
 }
 
 static void identity(void)
