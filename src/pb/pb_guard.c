@@ -105,10 +105,27 @@ int fp_pb_guard(const ProtobufCMessageDescriptor *d, struct fp_str bytes, size_t
     return check_message(&g, d, bytes, 1);
 }
 
-ProtobufCMessage *fp_pb_unpack(const ProtobufCMessageDescriptor *d, struct fp_str bytes,
-                               size_t max_elements)
+static void *allocate(void *arena, size_t n)
 {
+    return fp_arena_alloc(arena, n);
+}
+
+static void release(void *arena, void *p)
+{
+}
+
+void *fp_pb_unpack(const ProtobufCMessageDescriptor *d, struct fp_str bytes, size_t max_elements,
+                   struct fp_arena *a)
+{
+    ProtobufCAllocator from = {.alloc = allocate, .free = release, .allocator_data = a};
     if (fp_pb_guard(d, bytes, max_elements) != 0)
         return NULL;
-    return protobuf_c_message_unpack(d, NULL, bytes.len, (const uint8_t *)bytes.data);
+    return protobuf_c_message_unpack(d, &from, bytes.len, (const uint8_t *)bytes.data);
+}
+
+void fp_pb_pack(const ProtobufCMessage *m, struct fp_buf *out)
+{
+    size_t n = protobuf_c_message_get_packed_size(m);
+    fp_buf_reserve(out, n);
+    out->len += protobuf_c_message_pack(m, (uint8_t *)out->data + out->len);
 }

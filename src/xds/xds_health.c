@@ -3,30 +3,20 @@
  * before and while draining (contract §9.1).  It must never touch a discovery stream.
  */
 #include "core/core_mem.h"
+#include "grpc/health/v1/health.pb-c.h"
+#include "pb/pb_guard.h"
 #include "xds/xds_engine_int.h"
-#include "xds/xds_wire_int.h"
 
-enum { SERVING = 1, NOT_SERVING = 2, SERVICE_UNKNOWN = 3 }; /* HealthCheckResponse.status */
+typedef Grpc__Health__V1__HealthCheckResponse__ServingStatus serving_status;
+#define STATUS(name) GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__##name
 
 struct watcher {
     struct fp_xds_engine *engine;
     struct fp_grpc_call *call;
     struct fp_list link; /* engine->watchers, once the request is here */
     bool known, watch, ended;
-    int told; /* last status sent, 0: none */
+    serving_status told; /* 0: nothing yet */
 };
-
-/* HealthCheckRequest { string service = 1 } */
-static bool parse(struct fp_str in, struct fp_str *service)
-{
-    struct fp_xds_field f;
-    int r;
-    *service = FP_STR("");
-    while ((r = fp_xds_wire_next(&in, &f)) > 0)
-        if (f.number == 1 && f.type == FP_XDS_BYTES)
-            *service = f.bytes;
-    return r == 0;
-}
 
 static bool is_known(const struct fp_xds_engine *e, struct fp_str service)
 {
@@ -39,21 +29,23 @@ static bool is_known(const struct fp_xds_engine *e, struct fp_str service)
     return false;
 }
 
-static int status_of(const struct watcher *w)
+static serving_status status_of(const struct watcher *w)
 {
     if (!w->known)
-        return SERVICE_UNKNOWN;
-    return w->engine->view && !w->engine->draining ? SERVING : NOT_SERVING;
+        return STATUS(SERVICE_UNKNOWN);
+    return w->engine->view && !w->engine->draining ? STATUS(SERVING) : STATUS(NOT_SERVING);
 }
 
 static void tell(struct watcher *w)
 {
-    int status = status_of(w);
+    serving_status status = status_of(w);
     if (w->ended || status == w->told)
         return;
     w->told = status;
+    Grpc__Health__V1__HealthCheckResponse m = GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__INIT;
     struct fp_buf b = {0};
-    fp_xds_wire_uint(&b, 1, (uint64_t)status);
+    m.status = status;
+    fp_pb_pack(&m.base, &b);
     fp_grpc_call_send(w->call, fp_http_chunk_copy(fp_buf_str(&b)), FP_STR(""));
     fp_buf_fini(&b);
 }
@@ -83,17 +75,15 @@ static void *on_open_watch(struct fp_grpc_call *call, void *arg)
     return make(call, arg, true);
 }
 
-static void on_message(struct fp_grpc_call *call, void *user, struct fp_str message)
+static void take(struct watcher *w, struct fp_str message, struct fp_arena *a)
 {
-    struct watcher *w = user;
-    struct fp_str service;
-    if (w->ended || w->told)
-        return;
-    if (!parse(message, &service)) {
+    const Grpc__Health__V1__HealthCheckRequest *r =
+        fp_pb_unpack(&grpc__health__v1__health_check_request__descriptor, message, 16, a);
+    if (!r) {
         finish(w, FP_GRPC_INVALID_ARGUMENT, "HealthCheckRequest cannot be decoded");
         return;
     }
-    w->known = is_known(w->engine, service);
+    w->known = is_known(w->engine, fp_str_of(r->service));
     if (!w->watch && !w->known) {
         finish(w, FP_GRPC_NOT_FOUND, "unknown service");
         return;
@@ -103,6 +93,16 @@ static void on_message(struct fp_grpc_call *call, void *user, struct fp_str mess
         fp_list_push_back(&w->engine->watchers, &w->link);
     else
         finish(w, FP_GRPC_OK, "");
+}
+
+static void on_message(struct fp_grpc_call *call, void *user, struct fp_str message)
+{
+    struct watcher *w = user;
+    if (w->ended || w->told)
+        return;
+    struct fp_arena *a = fp_arena_new(NULL);
+    take(w, message, a);
+    fp_arena_free(&a);
 }
 
 static void on_half_close(struct fp_grpc_call *call, void *user)

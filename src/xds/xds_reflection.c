@@ -3,102 +3,89 @@
  * needs to list and describe.  Files come from the descriptor pool; it must never reveal more than
  * that.
  */
+#include "grpc/reflection/v1/reflection.pb-c.h"
+#include "pb/pb_guard.h"
 #include "xds/xds_engine_int.h"
-#include "xds/xds_wire_int.h"
 
-enum { /* ServerReflectionRequest */
-       BY_FILENAME = 3,
-       BY_SYMBOL = 4,
-       BY_EXTENSION = 5,
-       ALL_EXTENSIONS = 6,
-       LIST_SERVICES = 7,
-};
-enum { /* ServerReflectionResponse */
-       VALID_HOST = 1,
-       ORIGINAL_REQUEST = 2,
-       FILES = 4,
-       SERVICES = 6,
-       ERROR = 7,
-};
+#define REQUEST(what)  GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_##what
+#define RESPONSE(what) GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_##what
+#define ELEMENTS_MAX   64
+typedef Grpc__Reflection__V1__ServerReflectionRequest request;
+typedef Grpc__Reflection__V1__ServerReflectionResponse response;
 
-struct request {
-    struct fp_str host, argument;
-    uint32_t what; /* the last member of the oneof that was set; 0: none */
-};
-
-static bool parse(struct fp_str in, struct request *out)
+static void put_error(response *out, struct fp_arena *a, enum fp_grpc_status code,
+                      const char *message)
 {
-    struct fp_xds_field f;
-    int r;
-    *out = (struct request){0};
-    while ((r = fp_xds_wire_next(&in, &f)) > 0) {
-        if (f.type != FP_XDS_BYTES)
-            continue;
-        if (f.number == 1) {
-            out->host = f.bytes;
-        } else if (f.number >= BY_FILENAME && f.number <= LIST_SERVICES) {
-            out->what = f.number;
-            out->argument = f.bytes;
-        }
-    }
-    return r == 0;
+    out->message_response_case = RESPONSE(ERROR_RESPONSE);
+    out->error_response = FP_ARENA_NEW(a, Grpc__Reflection__V1__ErrorResponse);
+    grpc__reflection__v1__error_response__init(out->error_response);
+    out->error_response->error_code = (int)code;
+    out->error_response->error_message = fp_arena_strdup(a, message);
 }
 
-static void put_error(struct fp_buf *out, enum fp_grpc_status code, const char *message)
-{
-    struct fp_buf e = {0};
-    fp_xds_wire_uint(&e, 1, code);
-    fp_xds_wire_bytes(&e, 2, fp_str_of(message));
-    fp_xds_wire_bytes(out, ERROR, fp_buf_str(&e));
-    fp_buf_fini(&e);
-}
-
-static void put_file(struct fp_buf *out, bool found, struct fp_str file)
+static void put_file(response *out, struct fp_arena *a, bool found, struct fp_str file)
 {
     if (!found) {
-        put_error(out, FP_GRPC_NOT_FOUND, "not found");
+        put_error(out, a, FP_GRPC_NOT_FOUND, "not found");
         return;
     }
-    struct fp_buf files = {0};
-    fp_xds_wire_bytes(&files, 1, file);
-    fp_xds_wire_bytes(out, FILES, fp_buf_str(&files));
-    fp_buf_fini(&files);
+    Grpc__Reflection__V1__FileDescriptorResponse *files =
+        FP_ARENA_NEW(a, Grpc__Reflection__V1__FileDescriptorResponse);
+    grpc__reflection__v1__file_descriptor_response__init(files);
+    files->n_file_descriptor_proto = 1;
+    files->file_descriptor_proto = FP_ARENA_NEW(a, ProtobufCBinaryData);
+    *files->file_descriptor_proto =
+        (ProtobufCBinaryData){.len = file.len, .data = (uint8_t *)(uintptr_t)file.data};
+    out->message_response_case = RESPONSE(FILE_DESCRIPTOR_RESPONSE);
+    out->file_descriptor_response = files;
 }
 
-static void put_services(struct fp_buf *out, const struct fp_grpc_server *server)
+static void put_services(response *out, struct fp_arena *a, const struct fp_grpc_server *server)
 {
-    struct fp_buf list = {0}, one = {0};
+    Grpc__Reflection__V1__ListServiceResponse *list =
+        FP_ARENA_NEW(a, Grpc__Reflection__V1__ListServiceResponse);
     struct fp_str name;
-    for (size_t i = 0; fp_grpc_server_service_at(server, i, &name); i++) {
-        fp_buf_clear(&one);
-        fp_xds_wire_bytes(&one, 1, name);
-        fp_xds_wire_bytes(&list, 1, fp_buf_str(&one));
+    size_t n = 0;
+    grpc__reflection__v1__list_service_response__init(list);
+    while (fp_grpc_server_service_at(server, n, &name))
+        n++;
+    list->service = fp_arena_alloc(a, (n + 1) * sizeof *list->service);
+    for (; list->n_service < n; list->n_service++) {
+        Grpc__Reflection__V1__ServiceResponse *one =
+            FP_ARENA_NEW(a, Grpc__Reflection__V1__ServiceResponse);
+        grpc__reflection__v1__service_response__init(one);
+        fp_grpc_server_service_at(server, list->n_service, &name);
+        one->name = (char *)fp_arena_str(a, name).data;
+        list->service[list->n_service] = one;
     }
-    fp_xds_wire_bytes(out, SERVICES, fp_buf_str(&list));
-    fp_buf_fini(&one);
-    fp_buf_fini(&list);
+    out->message_response_case = RESPONSE(LIST_SERVICES_RESPONSE);
+    out->list_services_response = list;
 }
 
-static void answer(const struct fp_xds_engine *e, const struct request *r, struct fp_buf *out)
+static void answer(const struct fp_xds_engine *e, request *r, response *out, struct fp_arena *a)
 {
     const struct fp_pb_pool *pool = e->options.pool;
     struct fp_str file = FP_STR_NULL;
-    switch (r->what) {
-    case BY_FILENAME:
-        put_file(out, pool && fp_pb_pool_file(pool, r->argument, &file), file);
+    bool found;
+    switch (r->message_request_case) {
+    case REQUEST(FILE_BY_FILENAME):
+        found = pool && fp_pb_pool_file(pool, fp_str_of(r->file_by_filename), &file);
+        put_file(out, a, found, file);
         break;
-    case BY_SYMBOL:
-        put_file(out, pool && fp_pb_pool_file_of_symbol(pool, r->argument, &file), file);
+    case REQUEST(FILE_CONTAINING_SYMBOL):
+        found =
+            pool && fp_pb_pool_file_of_symbol(pool, fp_str_of(r->file_containing_symbol), &file);
+        put_file(out, a, found, file);
         break;
-    case LIST_SERVICES:
-        put_services(out, e->server);
+    case REQUEST(LIST_SERVICES):
+        put_services(out, a, e->server);
         break;
-    case BY_EXTENSION:
-    case ALL_EXTENSIONS:
-        put_error(out, FP_GRPC_NOT_FOUND, "extensions are not indexed");
+    case REQUEST(FILE_CONTAINING_EXTENSION):
+    case REQUEST(ALL_EXTENSION_NUMBERS_OF_TYPE):
+        put_error(out, a, FP_GRPC_NOT_FOUND, "extensions are not indexed");
         break;
     default:
-        put_error(out, FP_GRPC_INVALID_ARGUMENT, "no request");
+        put_error(out, a, FP_GRPC_INVALID_ARGUMENT, "no request");
     }
 }
 
@@ -114,20 +101,24 @@ static void *on_open(struct fp_grpc_call *call, void *arg)
 static void on_message(struct fp_grpc_call *call, void *user, struct fp_str message)
 {
     struct fp_xds_engine *e = user;
-    struct request r;
     if (!e)
         return;
-    if (!parse(message, &r)) {
+    struct fp_arena *a = fp_arena_new(NULL);
+    request *r = fp_pb_unpack(&grpc__reflection__v1__server_reflection_request__descriptor, message,
+                              ELEMENTS_MAX, a);
+    if (!r) {
         fp_grpc_call_finish(call, FP_GRPC_INVALID_ARGUMENT, "request cannot be decoded");
-        return;
+    } else {
+        struct fp_buf out = {0};
+        response m = GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__INIT;
+        m.valid_host = r->host;
+        m.original_request = r;
+        answer(e, r, &m, a);
+        fp_pb_pack(&m.base, &out);
+        fp_grpc_call_send(call, fp_http_chunk_copy(fp_buf_str(&out)), FP_STR(""));
+        fp_buf_fini(&out);
     }
-    struct fp_buf out = {0};
-    if (r.host.len)
-        fp_xds_wire_bytes(&out, VALID_HOST, r.host);
-    fp_xds_wire_bytes(&out, ORIGINAL_REQUEST, message);
-    answer(e, &r, &out);
-    fp_grpc_call_send(call, fp_http_chunk_copy(fp_buf_str(&out)), FP_STR(""));
-    fp_buf_fini(&out);
+    fp_arena_free(&a);
 }
 
 static void on_half_close(struct fp_grpc_call *call, void *user)

@@ -23,7 +23,8 @@ struct fp_xds_node {
     struct fp_str locality, metadata; /* wire bytes of the messages */
     struct fp_str features;           /* each ends with NUL */
 };
-#define FP_XDS_NODE_MAX_BYTES (64u << 10) /* of what is kept */
+#define FP_XDS_NODE_MAX_BYTES    (64u << 10) /* of what is kept */
+#define FP_XDS_METADATA_ELEMENTS 10000       /* unpacked, 1 MiB at most */
 /*
  * A node without id takes tls_subject, the identity of the client certificate; when there is none
  * either: FP_ERR_NOT_FOUND (I-4).  Else 0, FP_ERR_PROTOCOL, FP_ERR_LIMIT (E-3); free with

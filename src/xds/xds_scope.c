@@ -8,95 +8,60 @@
 #include "core/core_assert.h"
 #include "core/core_buf.h"
 #include "core/core_mem.h"
-#include "xds/xds_wire_int.h"
 
 #define TEAM_MAX_BYTES 100 /* contract §4.5 */
 #define PLACEHOLDER    "{team}"
 
-/* ---- google.protobuf.Struct ---- */
+/* ---- node.metadata ---- */
 
-enum { VALUE_STRING = 3, VALUE_BOOL = 4, VALUE_LIST = 6 };
-
-struct said {                      /* of node.metadata; borrowed */
-    struct fp_str team, allowlist; /* allowlist: a ListValue */
+struct said { /* of node.metadata; borrowed */
+    struct fp_str team;
+    const Google__Protobuf__ListValue *allowlist;
     bool include_default;
 };
 
-/* Value: the last member of the oneof wins.  false: malformed. */
-static bool value_of(struct fp_str value, struct fp_xds_field *last)
+static bool is(const Google__Protobuf__Value *v, Google__Protobuf__Value__KindCase kind)
 {
-    struct fp_xds_field f;
-    int r;
-    *last = (struct fp_xds_field){.number = 0};
-    while ((r = fp_xds_wire_next(&value, &f)) > 0)
-        if (f.number >= 1 && f.number <= 6)
-            *last = f;
-    return r == 0;
+    return v && v->kind_case == kind;
 }
 
-static bool is_bytes(const struct fp_xds_field *f, uint32_t number)
+static struct fp_str text_of(const Google__Protobuf__Value *v)
 {
-    return f->number == number && f->type == FP_XDS_BYTES;
+    bool text = is(v, GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE) && *v->string_value;
+    return text ? fp_str_of(v->string_value) : FP_STR_NULL;
 }
 
-/* The strings of a ListValue; NULL only counts.  What is no string is passed over. */
-static int strings_of(struct fp_str list, struct fp_str *out, uint32_t *n)
+/* Of equal keys the last one counts. */
+static struct said read_metadata(const Google__Protobuf__Struct *metadata)
 {
-    struct fp_xds_field f, v;
-    int r;
-    *n = 0;
-    while ((r = fp_xds_wire_next(&list, &f)) > 0) {
-        if (!is_bytes(&f, 1))
-            continue;
-        if (!value_of(f.bytes, &v))
-            return FP_ERR_PROTOCOL;
-        if (!is_bytes(&v, VALUE_STRING) || !v.bytes.len || !fp_str_is_utf8(v.bytes))
-            continue;
-        if (out)
-            out[*n] = v.bytes;
-        (*n)++;
+    struct said out = {.team = FP_STR_NULL};
+    for (size_t i = 0; metadata && i < metadata->n_fields; i++) {
+        const Google__Protobuf__Value *v = metadata->fields[i]->value;
+        struct fp_str key = fp_str_of(metadata->fields[i]->key);
+        if (fp_str_eq_c(key, "team"))
+            out.team = text_of(v);
+        else if (fp_str_eq_c(key, "listener_allowlist"))
+            out.allowlist = is(v, GOOGLE__PROTOBUF__VALUE__KIND_LIST_VALUE) ? v->list_value : NULL;
+        else if (fp_str_eq_c(key, "include_default"))
+            out.include_default = is(v, GOOGLE__PROTOBUF__VALUE__KIND_BOOL_VALUE) && v->bool_value;
     }
-    return r ? FP_ERR_PROTOCOL : 0;
+    return out;
 }
 
-static bool take_field(struct fp_str entry, struct said *out)
+/* The strings of the list; what is no string is passed over. */
+static uint32_t strings_of(const Google__Protobuf__ListValue *list, struct fp_str *out)
 {
-    struct fp_str key = FP_STR_NULL, value = FP_STR_NULL;
-    struct fp_xds_field f, v;
-    int r;
-    while ((r = fp_xds_wire_next(&entry, &f)) > 0)
-        if (is_bytes(&f, 1))
-            key = f.bytes;
-        else if (is_bytes(&f, 2))
-            value = f.bytes;
-    if (r || !value_of(value, &v))
-        return false;
-    if (fp_str_eq(key, FP_STR("team")))
-        out->team = is_bytes(&v, VALUE_STRING) && v.bytes.len && fp_str_is_utf8(v.bytes)
-                        ? v.bytes
-                        : FP_STR_NULL;
-    else if (fp_str_eq(key, FP_STR("listener_allowlist")))
-        out->allowlist = is_bytes(&v, VALUE_LIST) ? v.bytes : FP_STR_NULL;
-    else if (fp_str_eq(key, FP_STR("include_default")))
-        out->include_default = v.number == VALUE_BOOL && v.type == FP_XDS_VARINT && v.value;
-    return true;
+    uint32_t n = 0;
+    for (size_t i = 0; list && i < list->n_values; i++) {
+        out[n] = text_of(list->values[i]);
+        n += out[n].data != NULL;
+    }
+    return n;
 }
 
-static int read_metadata(struct fp_str metadata, struct said *out)
+struct fp_str fp_xds_scope_claimed_team(const Google__Protobuf__Struct *metadata)
 {
-    struct fp_xds_field f;
-    int r;
-    *out = (struct said){.team = FP_STR_NULL};
-    while ((r = fp_xds_wire_next(&metadata, &f)) > 0)
-        if (is_bytes(&f, 1) && !take_field(f.bytes, out))
-            return FP_ERR_PROTOCOL;
-    return r ? FP_ERR_PROTOCOL : 0;
-}
-
-struct fp_str fp_xds_scope_claimed_team(struct fp_str metadata)
-{
-    struct said said;
-    return read_metadata(metadata, &said) ? FP_STR_NULL : said.team;
+    return read_metadata(metadata).team;
 }
 
 /* ---- certificates ---- */
@@ -212,15 +177,14 @@ static struct fp_xds_scope *intern(struct fp_xds_scopes *pool, const struct fp_x
     return fp_xds_scope_ref(s);
 }
 
-int fp_xds_scope_of(struct fp_xds_scopes *pool, struct fp_str metadata,
-                    struct fp_str certificate_team, struct fp_xds_scope **out)
+struct fp_xds_scope *fp_xds_scope_of(struct fp_xds_scopes *pool,
+                                     const Google__Protobuf__Struct *metadata,
+                                     struct fp_str certificate_team)
 {
-    struct said said;
-    uint32_t n = 0;
-    if (read_metadata(metadata, &said) || strings_of(said.allowlist, NULL, &n))
-        return FP_ERR_PROTOCOL;
-    struct fp_str *names = fp_mem_calloc(n ? n : 1, sizeof *names);
-    strings_of(said.allowlist, names, &n); /* walked before without an error */
+    struct said said = read_metadata(metadata);
+    struct fp_str *names =
+        fp_mem_calloc(said.allowlist ? said.allowlist->n_values + 1 : 1, sizeof *names);
+    uint32_t n = strings_of(said.allowlist, names);
     struct fp_xds_scope like = {
         .kind = n ? FP_XDS_SCOPE_ALLOWLIST : FP_XDS_SCOPE_ALL,
         .team = certificate_team.data ? certificate_team : said.team,
@@ -232,9 +196,9 @@ int fp_xds_scope_of(struct fp_xds_scopes *pool, struct fp_str metadata,
         like.kind = FP_XDS_SCOPE_TEAM;
         like.include_default = said.include_default;
     }
-    *out = intern(pool, &like);
+    struct fp_xds_scope *s = intern(pool, &like);
     fp_mem_free(names);
-    return 0;
+    return s;
 }
 
 struct fp_xds_scope *fp_xds_scope_ref(struct fp_xds_scope *s)

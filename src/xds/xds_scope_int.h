@@ -4,6 +4,7 @@
  */
 #pragma once
 #include "core/core_map.h"
+#include "google/protobuf/struct.pb-c.h"
 #include "xds/xds_audience_int.h"
 
 enum fp_xds_scope_kind { FP_XDS_SCOPE_ALL, FP_XDS_SCOPE_TEAM, FP_XDS_SCOPE_ALLOWLIST };
@@ -27,17 +28,18 @@ struct fp_xds_scope { /* immutable but for the view */
 };
 
 /*
- * The scope of a node, as a new reference.  metadata: wire bytes of a google.protobuf.Struct.
- * certificate_team: data != NULL: replaces what the node says.  FP_ERR_PROTOCOL: malformed.
+ * The scope of a node, as a new reference.  metadata may be NULL.  certificate_team: data != NULL:
+ * replaces what the node says.
  */
-int fp_xds_scope_of(struct fp_xds_scopes *s, struct fp_str metadata, struct fp_str certificate_team,
-                    struct fp_xds_scope **out);
+struct fp_xds_scope *fp_xds_scope_of(struct fp_xds_scopes *s,
+                                     const Google__Protobuf__Struct *metadata,
+                                     struct fp_str certificate_team);
 struct fp_xds_scope *fp_xds_scope_ref(struct fp_xds_scope *s);
 void fp_xds_scope_unref(struct fp_xds_scope **s);
 /* What the scope sees of the generation of `all`, its whole view.  Borrowed; made once. */
 struct fp_xds_view *fp_xds_scope_view(struct fp_xds_scope *s, struct fp_xds_view *all);
 /* The team that node.metadata claims; data == NULL: none. */
-struct fp_str fp_xds_scope_claimed_team(struct fp_str metadata);
+struct fp_str fp_xds_scope_claimed_team(const Google__Protobuf__Struct *metadata);
 /*
  * The team that certificate names say: pattern holds "{team}" and is matched whole against each
  * name ("URI:…" and "DNS:…", one a line).  data == NULL: none.

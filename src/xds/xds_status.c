@@ -6,88 +6,65 @@
 #include <math.h>
 #include "core/core_clock.h"
 #include "core/core_buf.h"
-#include "xds/xds_wire_int.h"
 
-#define METADATA_DEPTH 16
+/* ---- google.protobuf.Struct to JSON; as deep as the guard lets it be ---- */
 
-/* ---- google.protobuf.Struct to JSON; what is deeper or malformed becomes null ---- */
+static void put_value(struct fp_buf *out, const Google__Protobuf__Value *v);
 
-static void put_value(struct fp_buf *out, struct fp_str value, int depth);
-
-static void put_struct(struct fp_buf *out, struct fp_str in, int depth)
+static void put_struct(struct fp_buf *out, const Google__Protobuf__Struct *s)
 {
-    struct fp_xds_field f, m;
-    bool first = true;
     fp_buf_append_byte(out, '{');
-    while (fp_xds_wire_next(&in, &f) > 0) {
-        if (f.number != 1 || f.type != FP_XDS_BYTES)
-            continue;
-        struct fp_str entry = f.bytes, key = FP_STR(""), value = FP_STR_NULL;
-        while (fp_xds_wire_next(&entry, &m) > 0)
-            if (m.type == FP_XDS_BYTES && m.number == 1)
-                key = m.bytes;
-            else if (m.type == FP_XDS_BYTES && m.number == 2)
-                value = m.bytes;
-        if (!first)
+    for (size_t i = 0; s && i < s->n_fields; i++) {
+        if (i)
             fp_buf_append_byte(out, ',');
-        first = false;
-        fp_buf_append_json(out, key);
+        fp_buf_append_json(out, fp_str_of(s->fields[i]->key));
         fp_buf_append_byte(out, ':');
-        put_value(out, value, depth);
+        put_value(out, s->fields[i]->value);
     }
     fp_buf_append_byte(out, '}');
 }
 
-static void put_list(struct fp_buf *out, struct fp_str in, int depth)
+static void put_list(struct fp_buf *out, const Google__Protobuf__ListValue *l)
 {
-    struct fp_xds_field f;
-    bool first = true;
     fp_buf_append_byte(out, '[');
-    while (fp_xds_wire_next(&in, &f) > 0) {
-        if (f.number != 1 || f.type != FP_XDS_BYTES)
-            continue;
-        if (!first)
+    for (size_t i = 0; i < l->n_values; i++) {
+        if (i)
             fp_buf_append_byte(out, ',');
-        first = false;
-        put_value(out, f.bytes, depth);
+        put_value(out, l->values[i]);
     }
     fp_buf_append_byte(out, ']');
 }
 
-static void put_number(struct fp_buf *out, uint64_t bits)
+static void put_value(struct fp_buf *out, const Google__Protobuf__Value *v)
 {
-    double d;
-    memcpy(&d, &bits, sizeof d);
-    if (isfinite(d))
-        fp_buf_printf(out, "%.17g", d);
-    else
+    switch (v ? v->kind_case : GOOGLE__PROTOBUF__VALUE__KIND_NULL_VALUE) {
+    case GOOGLE__PROTOBUF__VALUE__KIND_NUMBER_VALUE:
+        if (isfinite(v->number_value))
+            fp_buf_printf(out, "%.17g", v->number_value);
+        else
+            fp_buf_append_c(out, "null");
+        break;
+    case GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE:
+        fp_buf_append_json(out, fp_str_of(v->string_value));
+        break;
+    case GOOGLE__PROTOBUF__VALUE__KIND_BOOL_VALUE:
+        fp_buf_append_c(out, v->bool_value ? "true" : "false");
+        break;
+    case GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE:
+        put_struct(out, v->struct_value);
+        break;
+    case GOOGLE__PROTOBUF__VALUE__KIND_LIST_VALUE:
+        put_list(out, v->list_value);
+        break;
+    default:
         fp_buf_append_c(out, "null");
-}
-
-static void put_value(struct fp_buf *out, struct fp_str value, int depth)
-{
-    struct fp_xds_field f, last = {.number = 0};
-    while (fp_xds_wire_next(&value, &f) > 0)
-        last = f;
-    if (depth >= METADATA_DEPTH)
-        fp_buf_append_c(out, "null");
-    else if (last.number == 2 && last.type == FP_XDS_FIXED64)
-        put_number(out, last.value);
-    else if (last.number == 3 && last.type == FP_XDS_BYTES)
-        fp_buf_append_json(out, last.bytes);
-    else if (last.number == 4 && last.type == FP_XDS_VARINT)
-        fp_buf_append_c(out, last.value ? "true" : "false");
-    else if (last.number == 5 && last.type == FP_XDS_BYTES)
-        put_struct(out, last.bytes, depth + 1);
-    else if (last.number == 6 && last.type == FP_XDS_BYTES)
-        put_list(out, last.bytes, depth + 1);
-    else
-        fp_buf_append_c(out, "null");
+    }
 }
 
 /* ---- the record ---- */
 
-void fp_xds_status_open(struct fp_xds_stream *st, struct fp_str team)
+void fp_xds_status_open(struct fp_xds_stream *st, struct fp_str team,
+                        const Google__Protobuf__Struct *said)
 {
     static const char *const scopes[] = {
         [FP_XDS_SCOPE_ALL] = "all",
@@ -101,7 +78,7 @@ void fp_xds_status_open(struct fp_xds_stream *st, struct fp_str team)
     struct fp_buf metadata = {0};
     if (!st->engine->options.status)
         return;
-    put_struct(&metadata, n->metadata, 0);
+    put_struct(&metadata, said);
     struct fp_status_node s = {
         .id = n->id,
         .cluster = n->cluster,

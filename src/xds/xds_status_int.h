@@ -2,7 +2,9 @@
 #pragma once
 #include "xds/xds_stream_int.h"
 
-void fp_xds_status_open(struct fp_xds_stream *st, struct fp_str team); /* the node is known */
+/* The node is known; said: its metadata. */
+void fp_xds_status_open(struct fp_xds_stream *st, struct fp_str team,
+                        const Google__Protobuf__Struct *said);
 void fp_xds_status_close(struct fp_xds_stream *st);
 /* After each flush: what every type has sent and acknowledged. */
 void fp_xds_status_report(struct fp_xds_stream *st);

@@ -7,6 +7,7 @@
 #include "obs/obs_metric.h"
 #include "xds/xds_isolate_int.h"
 #include "xds/xds_status_int.h"
+#include "pb/pb_guard.h"
 #include <stdio.h>
 #include "core/core_assert.h"
 #include "core/core_clock.h"
@@ -48,10 +49,10 @@ static struct fp_str team_of_id(struct fp_str id)
 }
 
 /* I-9: the certificate wins; what the node says otherwise is counted. */
-static void check_claims(struct fp_xds_stream *st, struct fp_str team)
+static void check_claims(struct fp_xds_stream *st, struct fp_str team,
+                         const Google__Protobuf__Struct *metadata)
 {
-    struct fp_str claims[] = {fp_xds_scope_claimed_team(st->node->metadata),
-                              team_of_id(st->node->id)};
+    struct fp_str claims[] = {fp_xds_scope_claimed_team(metadata), team_of_id(st->node->id)};
     for (size_t i = 0; i < sizeof claims / sizeof *claims; i++) {
         if (!claims[i].data || fp_str_eq(claims[i], team))
             continue;
@@ -76,6 +77,20 @@ bool fp_xds_engine_identifies(const struct fp_xds_engine *e, struct fp_grpc_call
     return pattern ? found.data != NULL : fp_http_stream_tls_subject(hs).data != NULL;
 }
 
+static void take_metadata(struct fp_xds_stream *st, struct fp_str team, struct fp_arena *a)
+{
+    const Google__Protobuf__Struct *metadata = fp_pb_unpack(
+        &google__protobuf__struct__descriptor, st->node->metadata, FP_XDS_METADATA_ELEMENTS, a);
+    if (!metadata) {
+        refuse(st, FP_GRPC_INVALID_ARGUMENT, "node.metadata cannot be decoded");
+        return;
+    }
+    if (team.data)
+        check_claims(st, team, metadata);
+    st->scope = fp_xds_scope_of(&st->engine->scopes, metadata, team);
+    fp_xds_status_open(st, st->scope->team, metadata);
+}
+
 static bool take_scope(struct fp_xds_stream *st)
 {
     struct fp_str team;
@@ -84,14 +99,10 @@ static bool take_scope(struct fp_xds_stream *st)
         refuse(st, FP_GRPC_PERMISSION_DENIED, "the client certificate names no team");
         return false;
     }
-    if (team.data)
-        check_claims(st, team);
-    if (fp_xds_scope_of(&st->engine->scopes, st->node->metadata, team, &st->scope)) {
-        refuse(st, FP_GRPC_INVALID_ARGUMENT, "node.metadata cannot be decoded");
-        return false;
-    }
-    fp_xds_status_open(st, st->scope->team);
-    return true;
+    struct fp_arena *a = fp_arena_new(NULL);
+    take_metadata(st, team, a);
+    fp_arena_free(&a);
+    return !st->ended;
 }
 
 static bool take_node(struct fp_xds_stream *st, const struct fp_xds_request *r)

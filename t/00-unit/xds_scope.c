@@ -1,5 +1,6 @@
 /* Scopes of nodes and what is reached from them (contract §9.4, P13, I-9). */
 #include "xds_fake.h"
+#include "pb/pb_guard.h"
 #include "xds/xds_scope_int.h"
 
 /* ---- node.metadata ---- */
@@ -58,21 +59,26 @@ static const char *describe(struct fp_buf *meta, const char *certificate)
     static char text[256];
     static const char *const kinds[] = {"all", "team", "allowlist"};
     struct fp_xds_scopes pool = {0};
-    struct fp_xds_scope *s, *again;
-    if (fp_xds_scope_of(&pool, fp_buf_str(meta), fp_str_of(certificate), &s)) {
-        fp_buf_fini(meta);
+    struct fp_arena *a = fp_arena_new(NULL);
+    const Google__Protobuf__Struct *said =
+        fp_pb_unpack(&google__protobuf__struct__descriptor, fp_buf_str(meta), 1000, a);
+    fp_buf_fini(meta);
+    if (!said) {
+        fp_arena_free(&a);
         return "malformed";
     }
+    struct fp_xds_scope *s = fp_xds_scope_of(&pool, said, fp_str_of(certificate)),
+                        *again = fp_xds_scope_of(&pool, said, fp_str_of(certificate));
     int n = snprintf(text, sizeof text, "%s team=%.*s%s%s", kinds[s->kind], FP_STR_ARG(s->team),
                      s->bound ? " bound" : "", s->include_default ? " default" : "");
     for (uint32_t i = 0; i < s->listeners_n; i++)
         n += snprintf(text + n, sizeof text - (size_t)n, " %.*s", FP_STR_ARG(s->listeners[i]));
-    if (fp_xds_scope_of(&pool, fp_buf_str(meta), fp_str_of(certificate), &again) || again != s)
+    if (again != s)
         abort(); /* equal scopes are equal pointers */
     fp_xds_scope_unref(&s);
     fp_xds_scope_unref(&again);
     fp_xds_scopes_fini(&pool);
-    fp_buf_fini(meta);
+    fp_arena_free(&a);
     return text;
 }
 
