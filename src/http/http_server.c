@@ -209,23 +209,11 @@ void fp_http_server_left(struct fp_http_server *s)
         fp_task_defer(s->loop, &s->drain_task);
 }
 
-/* Connections that have not said a word.  Not at once: the first request of one that was accepted
- * just now may be on its way, and would meet a reset at each reload. */
-static void close_silent(struct fp_http_server *s)
-{
-    FP_LIST_FOREACH_SAFE (n, &s->conns) {
-        struct fp_http_conn *c = FP_CONTAINER(n, struct fp_http_conn, link);
-        if (!c->proto && !c->in.len && !c->handshaking)
-            fp_http_conn_close(c, FP_HTTP_CLOSE_DRAIN);
-    }
-}
-
 /* Streams end evenly over nine tenths of the budget: a client reconnects within a moment of its
  * close, so all at once would be a storm on whoever takes over (T-16). */
 static void drain_tick(struct fp_timer *t)
 {
     struct fp_http_server *s = t->arg;
-    close_silent(s);
     if (!s->drain_ticks) {
         FP_LIST_FOREACH_SAFE (n, &s->conns)
             fp_http_conn_close(FP_CONTAINER(n, struct fp_http_conn, link), FP_HTTP_CLOSE_DRAIN);
@@ -262,6 +250,8 @@ void fp_http_server_drain(struct fp_http_server *s, uint64_t budget_ms, void (*d
         } while (s->conns_n >= before + ACCEPTS_PER_TURN);
     }
     watch_listeners(s, false);
+    /* One that has not said a word stays: its first request may be on its way, and would meet a
+     * reset at each reload.  Its header timeout ends it. */
     FP_LIST_FOREACH_SAFE (n, &s->conns) {
         struct fp_http_conn *c = FP_CONTAINER(n, struct fp_http_conn, link);
         c->draining = true;

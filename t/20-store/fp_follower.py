@@ -41,17 +41,17 @@ class Follower:
                 return m
         return None
 
-    def expect(self, pattern, deadline=15):
+    def expect(self, pattern, deadline=0):
         """The first match after the lines seen so far; what it passes over is seen too."""
         found = []
         with self._new:
             self._new.wait_for(lambda: found.append(self._find(pattern)) or found[-1] or self._ended,
-                               deadline * util.SLOW)
+                               util.patience(deadline))
             if not found[-1]:
                 raise util.Timeout(f"no line {pattern!r} in {self.lines[self._seen:]}\n{self.log()}")
         return found[-1]
 
-    def caught_up(self, revision, deadline=15):
+    def caught_up(self, revision, deadline=0):
         while int(self.expect(r"^loaded ok \S+ (\d+)", deadline)[1]) < revision:
             pass
 
@@ -81,7 +81,7 @@ class Follower:
         p, self.process = self.process, None
         p.stdin.close()
         try:
-            return p.wait(20 * util.SLOW)
+            return p.wait(util.patience())
         except subprocess.TimeoutExpired:
             p.kill()
             return p.wait()

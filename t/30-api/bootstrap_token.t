@@ -67,7 +67,7 @@ with tap.run():
     # ---- BOOTSTRAP_TOKEN: lengths and alphabet at their edges
     def never_starts(fp, name, why):
         fp.start(wait=None)
-        tap.is_(fp.process.wait(30 * util.SLOW), 1, f"{name}: status 1") or tap.diag(fp.log())
+        tap.is_(fp.process.wait(util.patience()), 1, f"{name}: status 1") or tap.diag(fp.log())
         fp.process = None
         tap.like(fp.log(), why, f"{name}: says why")
 

@@ -5,6 +5,43 @@ import fp_util as util
 from fp_echo import Echo
 from fp_h2 import Client, S, ev, h2
 
+
+def slow_clients(scale):
+    """With short times."""
+    brief = int(1000 * util.SLOW * scale)
+    e = Echo(header_timeout=brief, request_timeout=brief, idle_timeout=brief, write_timeout=brief)
+    c = e.connect().send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n")
+    tap.ok(c.at_end() and e.closed("slow_head") == 1, "a preface that does not end")
+    c = Client(e)
+    c.settings()
+    c.raw.send(b"\0\0\x20\x01\x05\0\0\0\1\x82")
+    tap.ok(c.wait_eof() and e.closed("slow_head") == 2, "a header block that does not end")
+    c = Client(e)
+    st = c.open("POST", "/echo", end=False)
+    tap.is_(c.wait(ev.StreamReset, st).error_code, 8, "a body that does not come: CANCEL, for this stream only")
+    tap.is_(c.answer(c.open())[0], 200, "the connection lives")
+    tap.is_(c.wait(ev.ConnectionTerminated).error_code, 0, "an idle connection is told GOAWAY NO_ERROR")
+    tap.ok(c.wait_eof(), "and closed")
+    c.raw.close()
+    util.wait_until(lambda: e.closed("idle") == 1, what="the count of idle connections")
+
+    c = Client(e)
+    c.acknowledge = False
+    st = c.open(path="/big?n=1000000")
+    c.wait_eof()
+    tap.is_(e.closed("slow_read"), 1, "L-2: a window that is never opened ends the connection after write_timeout")
+    tap.is_(len(c.data(st)), 65535, "it had what its window allows")
+    c = Client(e, rcvbuf=4096)
+    c.h.increment_flow_control_window(2**30)
+    c.h.update_settings({S.INITIAL_WINDOW_SIZE: 2**30})
+    c.flush()
+    heap = e.stats()["heap"]
+    st = c.open(path="/big?n=50000000")
+    util.wait_until(lambda: e.closed("slow_read") == 2, what="the close of a connection that does not read")
+    tap.ok(e.stats()["heap"] < heap + 2**20, "L-2: a client that never reads is closed, its memory is free")
+    e.stop()
+
+
 with tap.run():
     e = Echo()
     c = Client(e)
@@ -102,35 +139,4 @@ with tap.run():
     c.raw.close()
     e.stop()
 
-    # slow clients, with short times
-    brief = int(1000 * util.SLOW)
-    e = Echo(header_timeout=brief, request_timeout=brief, idle_timeout=brief, write_timeout=brief)
-    c = e.connect().send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n")
-    tap.ok(c.at_end() and e.closed("slow_head") == 1, "a preface that does not end")
-    c = Client(e)
-    c.settings()
-    c.raw.send(b"\0\0\x20\x01\x05\0\0\0\1\x82")
-    tap.ok(c.wait_eof() and e.closed("slow_head") == 2, "a header block that does not end")
-    c = Client(e)
-    st = c.open("POST", "/echo", end=False)
-    tap.is_(c.wait(ev.StreamReset, st).error_code, 8, "a body that does not come: CANCEL, for this stream only")
-    tap.is_(c.answer(c.open())[0], 200, "the connection lives")
-    tap.is_(c.wait(ev.ConnectionTerminated).error_code, 0, "an idle connection is told GOAWAY NO_ERROR")
-    tap.ok(c.wait_eof(), "and closed")
-    c.raw.close()
-    util.wait_until(lambda: e.closed("idle") == 1, what="the count of idle connections")
-
-    c = Client(e)
-    c.acknowledge = False
-    st = c.open(path="/big?n=1000000")
-    c.wait_eof()
-    tap.is_(e.closed("slow_read"), 1, "L-2: a window that is never opened ends the connection after write_timeout")
-    tap.is_(len(c.data(st)), 65535, "it had what its window allows")
-    c = Client(e, rcvbuf=4096)
-    c.h.increment_flow_control_window(2**30)
-    c.h.update_settings({S.INITIAL_WINDOW_SIZE: 2**30})
-    c.flush()
-    heap = e.stats()["heap"]
-    st = c.open(path="/big?n=50000000")
-    util.wait_until(lambda: e.closed("slow_read") == 2, what="the close of a connection that does not read")
-    tap.ok(e.stats()["heap"] < heap + 2**20, "L-2: a client that never reads is closed, its memory is free")
+    tap.patiently(slow_clients)

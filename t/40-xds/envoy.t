@@ -18,7 +18,8 @@ def warming_ends(x, envoy):
         envoy.wait_for(lambda d: d["clusters"].get("c1", {}).get("connect_timeout") == f"{i}s" and not d["warming"],
                        10, "the changed cluster, warm")
         took = time.monotonic() - start
-        tap.ok(took < 1, f"O-1: a changed cluster is warm within a second ({took * 1000:.0f} ms)")
+        tap.diag(f"a changed cluster is warm after {took * 1000:.0f} ms")
+        tap.is_(envoy.gave_up(), {}, "O-1: a changed cluster is warm, and not because Envoy gave up waiting")
     tap.is_(envoy.stat("cluster_manager.warming_clusters"), 0, "none is warming")
 
 
@@ -97,10 +98,9 @@ with tap.run():
     x.listener("l1", port, "r1"), x.route("r1", "c1")
     x.publish()
     envoy = Envoy(x.port)
-    start = time.monotonic()
     envoy.wait_live()
     tap.is_(envoy.wait_get(port)[0], 200, "a request goes through")
-    tap.ok(time.monotonic() - start < 5 * util.SLOW, "O-12, O-13: no warming timeout at the start, not for c2 without hosts")
+    tap.is_(envoy.gave_up(), {}, "O-12, O-13: no warming timeout at the start, not for c2 without hosts")
     warming_ends(x, envoy)
     last = moves(x, envoy, port, backends)
     rejected(x, envoy, last)

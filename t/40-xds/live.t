@@ -45,10 +45,7 @@ with tap.run():
     fp.api("POST", "/api/v1/clusters", cluster("b"), want=201)
     fp.api("POST", "/api/v1/routes", route("r", "a"), want=201)
     fp.api("POST", "/api/v1/listeners", listener("l", 18080, "r"), want=201)
-    with xds.Channel(fp.xds_port) as ch:  # until every worker has it
-        s = ch.ads()
-        s.subscribe("listener")
-        s.expect_until("listener", lambda m: xds.names(m) == ["l"])
+    fp.settle()
 
     ch, s, r = hold(fp)
     tap.is_({t: xds.names(m) for t, m in r.items()},
@@ -71,6 +68,7 @@ with tap.run():
 
     other = Flowplane(pg, conf=NO_GATEWAY)
     other.token = fp.token
+    fp.settle(), other.settle()
     ch2, s2, r2 = hold(other)
     ch1, s1, r1 = hold(fp)
     tap.is_(versions(r2), versions(r1), "S-17: two instances, the same versions")
@@ -80,6 +78,7 @@ with tap.run():
     v1, v2 = s1.expect("cluster"), s2.expect("cluster")
     tap.is_((xds.names(v1), v1.version_info), (["a", "b", "c"], v2.version_info), "a write on one reaches the streams of both")
     ch1.close(), ch2.close()
+    fp.settle(int(other.get("/api/v1/clusters").headers["Flowplane-Revision"]))
 
     pg.stop()
     with xds.Channel(fp.xds_port) as away:
@@ -91,10 +90,9 @@ with tap.run():
     s.expect_until("cluster", lambda m: "d" in xds.names(m), 20)
     tap.ok(True, "E-8: the old stream goes on")
 
-    with xds.Channel(other.xds_port) as ch3:  # until the other has caught up, too
-        s4 = ch3.ads(node_id="later")
-        s4.subscribe("cluster")
-        s4.expect_until("cluster", lambda m: "d" in xds.names(m), 20)
+    revision = int(fp.get("/api/v1/clusters").headers["Flowplane-Revision"])
+    wait_until(lambda: other.get("/api/v1/clusters", headers={"Flowplane-Revision": str(revision)}).status == 200, what="the other, too")
+    other.settle(revision)
     before = versions(hold(other)[2])
     other.restart()
     tap.is_(versions(hold(other)[2]), before, "S-18: a restart changes no version")

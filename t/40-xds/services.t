@@ -29,7 +29,7 @@ with tap.run():
     with x.channel() as ch:
         tap.is_(status(ch), "NOT_SERVING", "before the first snapshot")
         watch = ch.channel.unary_stream("/grpc.health.v1.Health/Watch", request_serializer=bytes,
-                                        response_deserializer=bytes)(request(""), timeout=20 * util.SLOW)
+                                        response_deserializer=bytes)(request(""), timeout=util.patience())
         tap.is_(STATUS[next(watch)], "NOT_SERVING", "a watch says so")
         x.publish()
         tap.is_(STATUS[next(watch)], "SERVING", "and tells of the change")

@@ -43,7 +43,7 @@ def rules():
 
 
 def ask(port, path, method="GET", headers=None):
-    c = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    c = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         c.request(method, path, headers=dict({"Host": ONE_HOST}, **(headers or {})))
         r = c.getresponse()

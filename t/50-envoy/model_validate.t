@@ -33,7 +33,7 @@ def validate(document):
     with open(path, "w") as f:
         json.dump(document, f)
     done = subprocess.run([ENVOY, "--mode", "validate", "-c", path, "--log-level", "error"], capture_output=True,
-                          text=True, timeout=60)
+                          text=True, timeout=util.patience())
     return done.returncode == 0, done.stdout + done.stderr
 
 

@@ -1,9 +1,8 @@
 #!/usr/bin/env python3
 """What a real Envoy rejects: one NACK and no loop (N-3, N-4), the good beside it is applied (N-6, N-9), the fix and the way back arrive (N-10)."""
-import time
 
 import fp_fleet as fleet
-from fp_harness import Backend, Envoy, Flowplane, Postgres, SLOW, free_port, wait_until
+from fp_harness import Backend, Envoy, Flowplane, Postgres, free_port, wait_until
 from fp_tap import is_, like, ok, run
 
 NOT_OURS = "192.0.2.1"  # an address no host has (RFC 5737)
@@ -76,12 +75,10 @@ def clusters():
 def restarted():
     """N-12: the first answers of a stream hold what was never accepted."""
     envoy.restart()
-    began = time.monotonic()
     envoy.wait_get(port)
     fp.api("PUT", "/routes/shop", fleet.route("shop", "new"))
     wait_until(lambda: envoy.get(port) == (200, "two"), 10, "the route moves")
-    took = time.monotonic() - began
-    ok(took < 3 * SLOW, f"N-12: a started Envoy gets the good clusters and its routes at once ({took:.2f} s)")
+    ok(True, "N-12: a started Envoy gets the good clusters and its routes, with no time-out in the way")
     fp.api("PUT", "/routes/shop", fleet.route("shop", "shop"))
     with fleet.Load(envoy, port) as load:
         envoy.wait_stat(STATS["CDS"] + ".update_rejected", lambda n: n == 2)
@@ -173,7 +170,8 @@ ODD = {"name": "odd", "envoy": {"name": "odd", "type": "STATIC", "connectTimeout
 
 with run():
     pg = Postgres()
-    fp = Flowplane(pg, conf={"bootstrap.default_gateway": False, "process.worker_shutdown_timeout": "1s"})
+    fp = Flowplane(pg, conf={"bootstrap.default_gateway": False, "process.worker_shutdown_timeout": "1s",
+                             "xds.ordering_timeout": "1h"})  # no rule may need it
     one, two, port, extra = Backend("one"), Backend("two"), free_port(), free_port()
     fleet.lay(fp, port, one)
     fp.api("POST", "/clusters", fleet.cluster("fence", 1), want=201)

@@ -32,7 +32,9 @@ with run():
                 s.ack(r, names)
         return out
 
-    wait_until(lambda: versions(a)["cluster"] == versions(b)["cluster"], 5, "the same version on both")
+    revision = int(b.get("/api/v1/clusters").headers["Flowplane-Revision"])
+    wait_until(lambda: a.get("/api/v1/clusters", headers={"Flowplane-Revision": str(revision)}).status == 200, what="the other, too")
+    a.settle(revision), b.settle(revision)
     is_(versions(a), versions(b), "S-17: versions and bytes are the same on both instances")
 
     with xds.Channel(b.xds_port) as channel:  # an Envoy that moves over, with what it has

@@ -9,22 +9,22 @@ with run():
     fp = Flowplane(Postgres())
     back, port = Backend("one"), free_port()
     fleet.lay(fp, port, back)
-    r = fp.put("/api/v1/clusters/shop?wait=acked", fleet.cluster("shop", back.port, connectTimeoutSeconds=2))
+    r = fp.put("/api/v1/clusters/shop?wait=acked&timeout=60s", fleet.cluster("shop", back.port, connectTimeoutSeconds=2))
     is_((r.status, r.headers["Flowplane-Wait"]), (200, "acked"), "no node is connected: nobody to wait for")
     envoy = Envoy(fp.xds_port)
     envoy.wait_get(port)
     for n in range(3, 8):
-        r = fp.put("/api/v1/clusters/shop?wait=acked", fleet.cluster("shop", back.port, connectTimeoutSeconds=n))
+        r = fp.put("/api/v1/clusters/shop?wait=acked&timeout=60s", fleet.cluster("shop", back.port, connectTimeoutSeconds=n))
         is_((r.status, r.headers["Flowplane-Wait"]), (200, "acked"), f"change {n}: acked")
         is_(envoy.config_dump()["clusters"]["shop"]["connect_timeout"], f"{n}s", "and Envoy has it when the answer comes")
-    r = fp.put("/api/v1/clusters/shop?wait=acked", fleet.cluster("shop", back.port, connectTimeoutSeconds=7))
+    r = fp.put("/api/v1/clusters/shop?wait=acked&timeout=60s", fleet.cluster("shop", back.port, connectTimeoutSeconds=7))
     is_(r.headers["Flowplane-Wait"], "unchanged", "the same again: unchanged")
     bad = {"name": "bad", "envoy": {"address": {"socketAddress": {"address": "192.0.2.1", "portValue": 15001}}, "filterChains": [
         {"filters": [{"name": "tcp", "typedConfig": {"@type": "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
                                                      "statPrefix": "x", "cluster": "shop"}}]}]}}
-    r = fp.post("/api/v1/listeners?wait=acked", bad)
+    r = fp.post("/api/v1/listeners?wait=acked&timeout=60s", bad)
     is_((r.status, r.headers["Flowplane-Wait"]), (201, "nacked"), "an address that is not on that host: stored, and nacked")
-    is_(fp.delete("/api/v1/listeners/bad?wait=acked").headers["Flowplane-Wait"], "acked", "its removal: acked")
+    is_(fp.delete("/api/v1/listeners/bad?wait=acked&timeout=60s").headers["Flowplane-Wait"], "acked", "its removal: acked")
     with xds.Channel(fp.xds_port) as channel:  # a client that never acknowledges
         s = channel.ads(node_id="mute")
         s.subscribe("cluster")

@@ -17,7 +17,7 @@ def tokens(pg, database):
 
 def never_starts(fp, name, why):
     fp.start(wait=None)
-    tap.is_(fp.process.wait(30 * util.SLOW), 1, f"{name}: status 1") or tap.diag(fp.log())
+    tap.is_(fp.process.wait(util.patience()), 1, f"{name}: status 1") or tap.diag(fp.log())
     fp.process = None
     tap.contains(fp.log(), f"Error: {why}\n", f"{name}: {why}")
 

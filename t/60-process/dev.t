@@ -13,7 +13,7 @@ from fp_harness import wait_until
 
 def get(port, path):
     import http.client
-    c = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    c = http.client.HTTPConnection("127.0.0.1", port, timeout=util.patience())
     try:
         c.request("GET", path)
         return c.getresponse().status
@@ -55,7 +55,7 @@ with tap.run():
             r = subprocess.run(ask, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL)
             tap.like(r.stdout, "ALPN protocol: h2", f"{option}: mTLS with them") or tap.diag(r.stdout + r.stderr)
         tap.is_(util.stop_process(p, signal.SIGINT), 0, f"{option}: Ctrl-C ends it with 0")
-        tap.is_([q for q, s in everyone.items() if util.same_alive(q, s)], [], f"{option}: nobody is left")
+        wait_until(lambda: not any(util.same_alive(q, s) for q, s in everyone.items()), what=f"{option}: nobody is left")
         if kept:
             tap.ok((folder / "run" / "state" / "pg" / "PG_VERSION").exists(), f"{option}: the data stay")
         else:

@@ -33,8 +33,7 @@ with tap.run():
     tap.is_(psql(fp, "SELECT current_database() || current_user"), "flowplaneflowplane", "database and role flowplane")
     tap.is_(os.stat(fp.run_dir / "pg").st_mode & 0o777, 0o700, "the socket's directory is private")
     tap.is_(os.stat(fp.state_dir / "pg").st_mode & 0o777, 0o700, "so is the data directory")
-    inodes = {m.group(1) for n in os.listdir(f"/proc/{pid}/fd")
-              if (m := re.match(r"socket:\[(\d+)\]", os.readlink(f"/proc/{pid}/fd/{n}")))}
+    inodes = {m.group(1) for link in util.fd_links(pid).values() if (m := re.match(r"socket:\[(\d+)\]", link))}
     listening = {line.split()[9] for name in ("tcp", "tcp6") for line in open(f"/proc/net/{name}").readlines()[1:]
                  if line.split()[3] == "0A"}
     tap.is_(inodes & listening, set(), "it listens on no TCP port")
@@ -100,7 +99,7 @@ with tap.run():
         alien = Flowplane(conf={"database.embedded": True, "database.bin_dir": bindir()}, start=False, name="alien")
         os.chown(alien.state_dir, 0, 0)
         alien.start(wait=None)
-        tap.is_(alien.process.wait(20 * util.SLOW), 1, "state directory of root: status 1")
+        tap.is_(alien.process.wait(util.patience()), 1, "state directory of root: status 1")
         alien.process = None
         tap.contains(alien.log(), f"Error: the embedded PostgreSQL could not be set up: process.user cannot write {alien.state_dir}/pg.log", "and says so")
         # links put there by the service user are not followed by root
@@ -112,13 +111,13 @@ with tap.run():
         victim.write_text("precious\n")
         (linked.state_dir / "lock").symlink_to(victim)
         linked.start(wait=None)
-        tap.is_(linked.process.wait(20 * util.SLOW), 1, "a link in place of the socket directory: status 1")
+        tap.is_(linked.process.wait(util.patience()), 1, "a link in place of the socket directory: status 1")
         linked.process = None
         tap.is_((target.stat().st_uid, victim.read_text()), (0, "precious\n"), "what links point to is untouched")
 
     # no programs
     none = Flowplane(conf={"database.embedded": True, "database.bin_dir": "/nonexistent"}, start=False, name="none")
     none.start(wait=None)
-    tap.is_(none.process.wait(20), 1, "without PostgreSQL's programs: status 1")
+    tap.is_(none.process.wait(util.patience()), 1, "without PostgreSQL's programs: status 1")
     none.process = None
     tap.contains(none.log(), "database.embedded: no PostgreSQL 13 or newer found in /nonexistent; set database.bin_dir", "and says so")

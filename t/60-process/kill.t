@@ -14,7 +14,7 @@ def gets(fp, stop, failed):
     """GET /healthz, a connection each, until told to stop."""
     while not stop.is_set():
         try:
-            if fp.get("/healthz", token=None, timeout=5).status != 200:
+            if fp.get("/healthz", token=None, timeout=60).status != 200:
                 failed.append("status")
         except OSError as e:
             failed.append(repr(e))

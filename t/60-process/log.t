@@ -20,10 +20,9 @@ with tap.run():
     fp.signal(signal.SIGUSR1)
     wait_until(lambda: file.exists() and "log files reopened" in file.read_text(), 5, "the master reopened")
     everyone = [fp.master_pid, *fp.children()]
-    wait_until(lambda: all(any(os.readlink(f"/proc/{p}/fd/{n}") == str(file) for n in os.listdir(f"/proc/{p}/fd"))
-                           for p in everyone), 5, "all processes have the new file")
-    tap.ok(not any(os.readlink(f"/proc/{p}/fd/{n}").startswith(str(folder / "old.log"))
-                   for p in everyone for n in os.listdir(f"/proc/{p}/fd")), "nobody holds the old one")
+    wait_until(lambda: all(str(file) in util.fd_links(p).values() for p in everyone), 5, "all processes have the new file")
+    wait_until(lambda: not any(link.startswith(str(folder / "old.log")) for p in everyone for link in util.fd_links(p).values()),
+               what="nobody holds the old one")
     size = (folder / "old.log").stat().st_size
     wait_until(lambda: fp.get("/healthz", token=None).status == 200 and "API request processed" in file.read_text(), 5,
                "requests are logged in the new file")

@@ -14,7 +14,7 @@ def listen(name):
     s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     s.bind(str(path))
     os.chmod(path, 0o666)
-    s.settimeout(20 * util.SLOW)
+    s.settimeout(util.patience())
     return s, str(path)
 
 
@@ -40,5 +40,5 @@ with tap.run():
                          "database.startup_timeout": "100ms"}, env={"NOTIFY_SOCKET": path}, wait="alive")
     tap.is_(s.recv(200), b"READY=1", "without a database: ready all the same")
     took = time.monotonic() - began
-    tap.ok(4 <= took <= 10 * util.SLOW, f"after about 5 s ({took:.1f})")
+    tap.ok(took >= 4, f"after about 5 s ({took:.1f})")
     tap.is_(fp.get("/readyz", token=None).status, 503, "though /readyz tells the truth")

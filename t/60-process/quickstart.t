@@ -55,7 +55,7 @@ class Quickstart:
 
 def request(method, url):
     host, path = re.match(r"http://([^/]+)(/.*)", url).groups()
-    c = http.client.HTTPConnection(host, timeout=10)
+    c = http.client.HTTPConnection(host, timeout=util.patience())
     c.request(method, path)
     r = c.getresponse()
     return r.status, r.read().decode()
@@ -97,7 +97,7 @@ with tap.run():
     (RUN / "quickstart.pid").write_text(str(os.getppid()))  # left over, and now somebody else's
 
     q = Quickstart(2)
-    tap.ok(q.seconds < 15 * util.SLOW, f"the second start takes seconds ({q.seconds:.1f})")
+    tap.unlike(q.log(), "Configuring|Building|Getting|installed", f"the second start builds and installs nothing ({q.seconds:.1f} s)")
     tap.is_(q.find(r"token +(fp_pat_\S+)"), token, "same token")
     tap.is_(request("GET", envoy)[1], "changed by one PUT\n", "the data were kept, Envoy has them, at the same port")
     tap.is_(q.interrupt(), 0, "Ctrl-C again")

@@ -12,7 +12,7 @@ from fp_harness import Flowplane, Postgres, wait_until
 def fails(fp, name, text):
     """A start that ends with status 1 and `text` on the terminal."""
     fp.start(wait=None)
-    status = fp.process.wait(30 * util.SLOW)
+    status = fp.process.wait(util.patience())
     fp.process = None
     tap.is_(status, 1, f"{name}: status 1")
     tap.contains(fp.log(), text, f"{name}: {text}")
@@ -70,7 +70,7 @@ with tap.run():
     pid = int((fp.run_dir / "flowplane.pid").read_text())
     children = [p for p, s in util.processes().items() if s["ppid"] == pid]
     tap.is_(len(children), 3, "daemon: two workers and a watcher")
-    tap.is_({os.readlink(f"/proc/{p}/fd/{n}") for p in [pid, *children] for n in (0, 1, 2)}, {"/dev/null"},
+    tap.is_({util.fd_links(p).get(n) for p in [pid, *children] for n in (0, 1, 2)}, {"/dev/null"},
             "daemon: no process holds the terminal")
     tap.ok(util.processes()[pid]["session"] == pid or util.processes()[pid]["session"] != os.getsid(0), "daemon: a session of its own")
     r = fp.command()

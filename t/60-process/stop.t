@@ -2,21 +2,17 @@
 """TERM, INT, QUIT (contract §13.1): fast, graceful, and fast during graceful; no word is lost."""
 import signal
 import socket
-import time
 
 import fp_tap as tap
 import fp_util as util
 from fp_harness import Flowplane, Postgres, wait_until
 
 with tap.run():
-    fp = Flowplane(Postgres(), conf={"process.worker_shutdown_timeout": "20s"})
+    fp = Flowplane(Postgres(), conf={"process.worker_shutdown_timeout": "1h"})
     for sig in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
         if fp.process is None:
             fp.start()
-        fds = {p: util.open_fds(p) for p in fp.children()}
-        began = time.monotonic()
-        tap.is_(fp.stop(sig), 0, f"{sig.name}: status 0")
-        tap.ok(time.monotonic() - began < 3 * util.SLOW, f"{sig.name}: idle, at once")
+        tap.is_(fp.stop(sig), 0, f"{sig.name}: idle, at once: status 0")  # not after an hour
         tap.unlike(fp.log(), "killing it", f"{sig.name}: nobody had to be killed")
 
     # a slow request: QUIT waits for it, and closes the listening sockets at once
@@ -30,10 +26,10 @@ with tap.run():
     fp.wait_log("graceful stop")
     wait_until(lambda: not util.port_open(fp.api_port), 5, "no new connections")
     c.sendall(b"Content-Type: application/json\r\n\r\n")
-    c.settimeout(10)
+    c.settimeout(util.patience())
     c.sendall(b"{\"name\": 1}"[:10])
     tap.like(c.recv(4096).decode(), r"^HTTP/1.1 4", "QUIT: the request under way is answered")
-    tap.is_(fp.process.wait(25 * util.SLOW), 0, "QUIT: then it ends with 0")
+    tap.is_(fp.process.wait(util.patience()), 0, "QUIT: then it ends with 0")
     fp.process = None
     c.close()
     idle.close()
@@ -45,9 +41,7 @@ with tap.run():
     wait_until(lambda: fp.get("/healthz", token=None).status == 200, 5, "answers")
     fp.signal(signal.SIGQUIT)
     fp.wait_log("graceful stop")
-    began = time.monotonic()
-    tap.is_(fp.stop(signal.SIGTERM), 0, "TERM during QUIT: status 0")
-    tap.ok(time.monotonic() - began < 5 * util.SLOW, "TERM during QUIT: fast")
+    tap.is_(fp.stop(signal.SIGTERM), 0, "TERM during QUIT: fast, status 0")
     c.close()
 
     # USR2 and WINCH are told to come later, and harm nothing

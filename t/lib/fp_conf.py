@@ -9,12 +9,12 @@ PROGRAM = util.OBJS / "flowplane"
 tmp = util.tmp
 
 
-def run(*args, env=None, cwd=None, timeout=20):
+def run(*args, env=None, cwd=None, timeout=0):
     clean = {k: v for k, v in os.environ.items()
              if not k.startswith(("FLOWPLANE_", "DATABASE_", "RUST_LOG", "BOOTSTRAP_", "KUBERNETES", "PG"))}
     clean.update(env or {})
     return subprocess.run([str(PROGRAM), *map(str, args)], capture_output=True, text=True, env=clean, cwd=cwd,
-                          stdin=subprocess.DEVNULL, timeout=timeout * util.SLOW)
+                          stdin=subprocess.DEVNULL, timeout=util.patience(timeout))
 
 
 def conf(text, name="test.conf"):

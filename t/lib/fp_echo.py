@@ -67,8 +67,9 @@ class Echo:
         ctx.check_hostname, ctx.verify_mode = False, ssl.CERT_NONE
         return ctx
 
-    def stats(self):
-        return json.loads(self.get("/stats").body)
+    def stats(self, connection=None):
+        r = connection.request("GET", "/stats").response() if connection else self.get("/stats")
+        return json.loads(r.body)
 
     def closed(self, reason):
         return self.stats()["closed"][reason]
@@ -89,7 +90,7 @@ class Raw:
         self.sock = socket.socket()
         if rcvbuf:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
-        self.sock.settimeout(10 * util.SLOW)
+        self.sock.settimeout(util.patience())
         self.sock.connect((address, port))
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls:

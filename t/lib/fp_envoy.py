@@ -41,10 +41,10 @@ class Envoy:
     def _bootstrap(self, xds_port, cluster, delta, metadata, tls, ca, static):
         options = "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
         xds = {
-            "name": "xds_cluster", "type": "STATIC", "connect_timeout": "1s",
+            "name": "xds_cluster", "type": "STATIC", "connect_timeout": "30s",
             "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
                 "@type": options, "explicit_http_config": {"http2_protocol_options": {
-                    "connection_keepalive": {"interval": "30s", "timeout": "5s"}}}}},
+                    "connection_keepalive": {"interval": "30s", "timeout": "30s"}}}}},
             "load_assignment": {"cluster_name": "xds_cluster", "endpoints": [{"lb_endpoints": [{"endpoint": {
                 "address": {"socket_address": {"address": "127.0.0.1", "port_value": xds_port}}}}]}]},
         }
@@ -115,7 +115,7 @@ class Envoy:
     # ---- what it knows
 
     def admin(self, path, method="GET"):
-        c = http.client.HTTPConnection("127.0.0.1", self.admin_port, timeout=10)
+        c = http.client.HTTPConnection("127.0.0.1", self.admin_port, timeout=util.patience())
         try:
             c.request(method, path)
             return c.getresponse().read().decode()
@@ -125,7 +125,7 @@ class Envoy:
     def is_live(self):
         return json.loads(self.admin("/server_info"))["state"] == "LIVE"
 
-    def wait_live(self, deadline=20):
+    def wait_live(self, deadline=0):
         return util.wait_until(self.is_live, deadline, "Envoy is LIVE")
 
     def config_dump(self, eds=False):
@@ -159,19 +159,25 @@ class Envoy:
                 out[name] = int(value)
         return out
 
+    def gave_up(self):
+        """Subscriptions whose first answer it waited for in vain (15 s): {name: times}."""
+        found = self.stats("init_fetch_timeout")
+        assert found, "Envoy has no such counters any more"
+        return {name: n for name, n in found.items() if n}
+
     def stat(self, name):
         return self.stats("^" + name.replace(".", "\\.") + "$").get(name, 0)
 
-    def wait_for(self, cond, deadline=10, what=None):
+    def wait_for(self, cond, deadline=0, what=None):
         """cond(config_dump()) becomes true."""
         return util.wait_until(lambda: cond(self.config_dump()), deadline, what or "Envoy's configuration")
 
-    def wait_stat(self, name, cond, deadline=10):
+    def wait_stat(self, name, cond, deadline=0):
         return util.wait_until(lambda: cond(self.stat(name)), deadline, f"Envoy's {name}")
 
-    def get(self, port, path="/", host="localhost", headers=None, timeout=10):
+    def get(self, port, path="/", host="localhost", headers=None, timeout=0):
         """(status, body) of a request through a listener."""
-        c = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+        c = http.client.HTTPConnection("127.0.0.1", port, timeout=util.patience(timeout))
         try:
             c.request("GET", path, headers={"Host": host, **(headers or {})})
             r = c.getresponse()
@@ -179,7 +185,7 @@ class Envoy:
         finally:
             c.close()
 
-    def wait_get(self, port, path="/", want=200, deadline=10, **more):
+    def wait_get(self, port, path="/", want=200, deadline=0, **more):
         def answered():
             try:
                 status, body = self.get(port, path, **more)

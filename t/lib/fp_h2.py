@@ -91,9 +91,9 @@ class Client:
     def all(self, kind, stream=None):
         return [e for e in self.events if isinstance(e, kind) and (stream is None or e.stream_id == stream)]
 
-    def wait(self, kind, stream=None, deadline=10, n=1):
+    def wait(self, kind, stream=None, deadline=0, n=1):
         """The n-th event of a kind."""
-        end = time.monotonic() + deadline * util.SLOW
+        end = time.monotonic() + util.patience(deadline)
         while len(self.all(kind, stream)) < n:
             if self.eof:
                 raise EOFError(f"closed before {kind.__name__}; had {self.events[-5:]}")

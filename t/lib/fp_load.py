@@ -34,7 +34,7 @@ class Threads:
     def __exit__(self, kind, *_):
         self.stop.set()
         for t in self.threads:
-            t.join(60 * util.SLOW)
+            t.join(util.patience())
         if self.died and kind is None:
             raise self.died
 
@@ -118,7 +118,7 @@ class Follower(Threads):
             self.stop.wait(0.05)
             return
         try:
-            r = self.stream.expect(self.type, 0.1 / util.SLOW)
+            r = self.stream.within(0.1, self.type)
         except util.Timeout:
             return
         except xds.Ended as e:
@@ -130,14 +130,14 @@ class Follower(Threads):
         self.sets.append(len(self.names))
         self.stream.ack(r)
 
-    def wait(self, cond, deadline=5, what=None):
+    def wait(self, cond, deadline=0, what=None):
         """Until cond(set of names); the time it took."""
         start = time.monotonic()
         util.wait_until(lambda: self.names is not None and cond(self.names), deadline, what or "the follower's set")
         return time.monotonic() - start
 
 
-def snapshot_of(port, node_id="probe", type_="cluster", deadline=5):
+def snapshot_of(port, node_id="probe", type_="cluster", deadline=0):
     """What a new stream is given: the response."""
     with xds.Channel(port) as ch:
         s = ch.ads(node_id=node_id)

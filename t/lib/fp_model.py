@@ -40,7 +40,7 @@ class Model:
 
     def close(self):
         self.process.stdin.close()
-        return self.process.wait(20)
+        return self.process.wait()
 
 
 def at(value, path):

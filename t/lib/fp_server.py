@@ -158,12 +158,12 @@ class Flowplane:
             self.token = m.group(1)
         return self.token
 
-    def command(self, *args, env=None, timeout=30):
+    def command(self, *args, env=None, timeout=0):
         """Runs the program with other options and the same file: command("-t")."""
         e = self.environment()
         e.update(env or {})
         return subprocess.run([str(PROGRAM), "-c", str(self.file), *map(str, args)], capture_output=True, text=True,
-                              env=e, stdin=subprocess.DEVNULL, timeout=timeout * util.SLOW)
+                              env=e, stdin=subprocess.DEVNULL, timeout=util.patience(timeout))
 
     def signal(self, sig):
         self.process.send_signal(sig)
@@ -171,7 +171,7 @@ class Flowplane:
     def reload(self):
         self.signal(signals.SIGHUP)
 
-    def stop(self, sig=signals.SIGTERM, deadline=40):
+    def stop(self, sig=signals.SIGTERM, deadline=0):
         """Exit status of the master."""
         if self.process is None:
             return None
@@ -230,7 +230,7 @@ class Flowplane:
                 pass
         return out
 
-    def wait_log(self, pattern, deadline=10, start=0):
+    def wait_log(self, pattern, deadline=0, start=0):
         """Waits for a match after offset `start` (take len(fp.log()) before the deed)."""
         return util.wait_until(lambda: re.search(pattern, self.log()[start:]), deadline, f"log has {pattern!r}")
 
@@ -240,7 +240,7 @@ class Flowplane:
 
     # ---- REST
 
-    def request(self, method, path, body=None, token="", headers=None, timeout=30):
+    def request(self, method, path, body=None, token="", headers=None, timeout=0):
         """token "": the bootstrap token; None: none.  body: anything JSON, or bytes as they are."""
         h = dict(headers or {})
         token = self.token if token == "" else token
@@ -251,9 +251,9 @@ class Flowplane:
             h.setdefault("Content-Type", "application/json")
         if self.conf["api"].get("tls", {}).get("enabled"):
             context = ssl.create_default_context(cafile=self.certs and self.certs.ca_file)
-            c = http.client.HTTPSConnection("localhost", self.api_port, timeout=timeout, context=context)
+            c = http.client.HTTPSConnection("localhost", self.api_port, timeout=util.patience(timeout), context=context)
         else:
-            c = http.client.HTTPConnection("127.0.0.1", self.api_port, timeout=timeout)
+            c = http.client.HTTPConnection("127.0.0.1", self.api_port, timeout=util.patience(timeout))
         try:
             c.request(method, path, body, h)
             r = c.getresponse()
@@ -279,6 +279,11 @@ class Flowplane:
         if (r.status != want) if want else not 200 <= r.status < 300:
             raise AssertionError(f"{method} {path}: {r.status} {r.text}")
         return r.json if r.raw else None
+
+    def settle(self, revision=0):
+        """Waits until every worker serves that revision, or the last one written here."""
+        n = revision or int(self.get("/api/v1/clusters").headers["Flowplane-Revision"])
+        util.wait_until(lambda: self.api("GET", f"/revisions/{n}/status")["published"], what=f"revision {n} at each worker")
 
     # ---- hidden checks
 

@@ -13,10 +13,14 @@ import traceback
 _count = 0
 _failed = 0
 _planned = None
+_trial = None  # lines of an attempt of patiently() that may still be taken back
 _at_end = []  # hidden checks: callables run before the plan is printed
 
 
 def _write(line):
+    if _trial is not None:
+        _trial.append(line)
+        return
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 
@@ -35,6 +39,8 @@ def diag(text):
 
 def ok(cond, name, why=None):
     global _count, _failed
+    if _trial is not None and not cond:
+        raise _Missed(f"{name}: {why}")
     _count += 1
     name = str(name).replace("#", "\\#")
     _write(f"{'ok' if cond else 'not ok'} {_count} - {name}")
@@ -86,6 +92,32 @@ def skip_all(why):
     _write(f"1..0 # SKIP {why}")
     sys.stdout.flush()
     os._exit(0)
+
+
+class _Missed(Exception):
+    """A check failed in an attempt that is not the last."""
+
+
+def patiently(scenario, scales=(1, 4, 16)):
+    """Runs scenario(scale), whose times (scaled by it) a busy machine may miss: what fails is tried again with longer
+    ones, and only the last attempt counts.  A broken program fails in all of them."""
+    global _trial, _count
+    for scale in scales:
+        count, _trial = _count, [] if scale != scales[-1] else None
+        try:
+            scenario(scale)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as e:
+            if _trial is None:
+                raise
+            _trial, _count = None, count
+            diag(f"once more with longer times, after {type(e).__name__}: {str(e)[:300]}")
+        else:
+            lines, _trial = _trial, None
+            for line in lines or ():
+                _write(line)
+            return
 
 
 def at_end(check):

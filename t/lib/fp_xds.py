@@ -121,8 +121,8 @@ class Channel:
             s.close()
         self.channel.close()
 
-    def wait_ready(self, deadline=10):
-        grpc.channel_ready_future(self.channel).result(deadline * util.SLOW)
+    def wait_ready(self, deadline=0):
+        grpc.channel_ready_future(self.channel).result(util.patience(deadline))
         return self
 
     def stream(self, path, request_type, response_type, **node):
@@ -142,11 +142,11 @@ class Channel:
         return self.stream(f"/{service}/{'Delta' if delta else 'Stream'}{plural}", request, response,
                            node_id=node_id, only=type_, **node)
 
-    def unary(self, path, request=b"", deadline=5):
+    def unary(self, path, request=b"", deadline=0):
         """(grpc.StatusCode, bytes) of a unary call, whatever it says."""
         call = self.channel.unary_unary(path, request_serializer=_bytes, response_deserializer=bytes)
         try:
-            return grpc.StatusCode.OK, call(request, timeout=deadline * util.SLOW)
+            return grpc.StatusCode.OK, call(request, timeout=util.patience(deadline))
         except grpc.RpcError as e:
             return e.code(), e.details()
 
@@ -248,8 +248,8 @@ class Stream:
 
     # ---- in
 
-    def _take(self, match, deadline, what):
-        end = time.monotonic() + deadline * util.SLOW
+    def _take(self, match, seconds, what):
+        end = time.monotonic() + seconds
         with self._news:
             while True:
                 for i, item in enumerate(self._in):
@@ -260,24 +260,28 @@ class Stream:
                     raise self.ended
                 left = end - time.monotonic()
                 if left <= 0:
-                    raise util.Timeout(f"no {what} within {deadline * util.SLOW:g} s; waiting are "
+                    raise util.Timeout(f"no {what} within {seconds:g} s; waiting are "
                                        f"{[t for _, t, _ in self._in]}")
                 self._news.wait(left)
 
-    def expect(self, type_=None, deadline=5):
+    def expect(self, type_=None, deadline=0):
         """The oldest response of that type not yet taken."""
+        return self.within(util.patience(deadline), type_)
+
+    def within(self, seconds, type_=None):
+        """The same, for those who go on without one: Timeout after exactly so long."""
         short = SHORT.get(url_of(type_ or self.only), type_)
-        return self._take(lambda item: item[1] == short, deadline, f"{short} response")
+        return self._take(lambda item: item[1] == short, seconds, f"{short} response")
 
-    def expect_any(self, deadline=5):
+    def expect_any(self, deadline=0):
         """The oldest response of any type."""
-        return self._take(lambda item: True, deadline, "response")
+        return self._take(lambda item: True, util.patience(deadline), "response")
 
-    def expect_until(self, type_, cond, deadline=5, ack=True):
+    def expect_until(self, type_, cond, deadline=0, ack=True):
         """Takes responses of the type, ACKing each, until cond(response)."""
-        end = time.monotonic() + deadline * util.SLOW
+        end = time.monotonic() + util.patience(deadline)
         while True:
-            response = self.expect(type_, max(0.001, end - time.monotonic()) / util.SLOW)
+            response = self.within(max(0.001, end - time.monotonic()), type_)
             if ack:
                 self.ack(response)
             if cond(response):
@@ -310,11 +314,11 @@ class Stream:
     def _matching(self, type_):
         return [t for _, t, _ in self._in if type_ is None or t == SHORT.get(url_of(type_), type_)]
 
-    def expect_end(self, deadline=5):
+    def expect_end(self, deadline=0):
         """The Ended with which the server ended the stream."""
-        end = time.monotonic() + deadline * util.SLOW
+        end = time.monotonic() + util.patience(deadline)
         with self._news:
             self._news.wait_for(lambda: self.ended, max(0, end - time.monotonic()))
             if not self.ended:
-                raise util.Timeout(f"the stream goes on after {deadline * util.SLOW:g} s")
+                raise util.Timeout(f"the stream goes on after {util.patience(deadline):g} s")
             return self.ended

@@ -40,7 +40,7 @@ class XdsServe:
         self._lines.put(None)
 
     def _line(self):
-        line = self._lines.get(timeout=20 * util.SLOW)
+        line = self._lines.get(timeout=util.patience())
         if line is None:
             raise RuntimeError(f"xds_serve ended:\n{self.text()[-2000:]}")
         return line
@@ -52,7 +52,7 @@ class XdsServe:
         if self.process is None:
             return
         self.process.stdin.close()
-        status = self.process.wait(20 * util.SLOW)
+        status = self.process.wait(util.patience())
         self.process = None
         tap.is_(status, 0, "the server ends in order, without a leak")
         bad = [line for line in self.text().splitlines()
