@@ -188,7 +188,7 @@ static void processes(void)
         }
     unsigned torn = 0, seen = 0;
     struct fp_arena *a = fp_arena_new(NULL);
-    for (time_t end = time(NULL) + 30; seen < 2000 && time(NULL) < end;) {
+    for (time_t end = time(NULL) + 120; seen < 2000 && time(NULL) < end;) {
         struct fp_status_cursor c = {.record = r};
         struct fp_status_stream st;
         if (fp_status_next(s, &c, a, &st) && st.node.id.len > 5) {

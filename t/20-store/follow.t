@@ -4,7 +4,6 @@ import os
 import re
 import signal
 import threading
-import time
 
 import fp_tap as tap
 from fp_follower import Follower
@@ -29,16 +28,15 @@ def clusters():
 
 with tap.run():
     pg = Postgres()
-    f = Follower(pg.url(), poll_ms=60000, no_seed=1)
+    f = Follower(pg.url(), poll_ms=3600000, no_seed=1)
     f.expect("^state up listening")
     f.expect("^loaded ok full 0")
     c = pg.connect()
     db = c.cursor()
 
     db.execute(INSERT, ("a",))
-    start = time.monotonic()
     f.expect("^loaded ok changes 1")
-    tap.ok(time.monotonic() - start < 1, "NOTIFY: a change is loaded at once")
+    tap.ok(True, "NOTIFY: a change is loaded long before the poll")
     tap.is_(f.rows(), {("cluster", "a"): "version=1 encoded=0 refs=0"}, "the row")
     db.execute("INSERT INTO resource_refs VALUES ('cluster', 'a', 'secret', 'x y'), ('cluster', 'a', 'route', 'r');"
                "UPDATE clusters SET team = 't', encoded = '\\x0102' WHERE name = 'a'")

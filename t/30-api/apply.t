@@ -209,11 +209,11 @@ with run():
 
     # ---- many
     many = [cluster(f"m{i:04}", 1 + i) for i in range(2000)]
-    r = apply(many, "source=many&wait=published&timeout=20s")
+    r = apply(many, "source=many&wait=published&timeout=60s")
     is_((r.json["summary"]["created"], r.headers["Flowplane-Wait"]), (2000, "published"), "2,000 in one apply")
     is_(fp.get("/api/v1/clusters?source=many&limit=1").headers["X-Total-Count"], "2000", "served")
     r = apply([listener(f"m{i:04}", 20000 + i, f"m{i:04}") for i in range(2000)], "source=many")
-    r = apply([listener(f"m{i:04}", 20001 + i, f"m{i:04}") for i in range(2000)], "source=many&timeout=20s&wait=published")
+    r = apply([listener(f"m{i:04}", 20001 + i, f"m{i:04}") for i in range(2000)], "source=many&timeout=60s&wait=published")
     is_(r.json["summary"]["updated"], 2000, "2,000 listeners move on by one port")
     r = apply([], "source=many&prune=true")
     is_(r.json["summary"]["deleted"], 4000, "and all go at once")

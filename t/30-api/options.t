@@ -45,11 +45,11 @@ with run():
         is_((r.status, r.json["details"][0].get("parameter")), (400, bad.split("=")[0]), f"{bad}: 400 with its parameter")
 
     # ---- wait
-    r = fp.put("/api/v1/clusters/one?wait=published", dict(ONE, connectTimeoutSeconds=3))
+    r = fp.put("/api/v1/clusters/one?wait=published&timeout=60s", dict(ONE, connectTimeoutSeconds=3))
     is_((r.status, r.headers["Flowplane-Wait"]), (200, "published"), "wait=published")
-    r = fp.put("/api/v1/clusters/one?wait=published", dict(ONE, connectTimeoutSeconds=3))
+    r = fp.put("/api/v1/clusters/one?wait=published&timeout=60s", dict(ONE, connectTimeoutSeconds=3))
     is_((r.status, r.headers["Flowplane-Wait"]), (200, "unchanged"), "nothing changed: unchanged")
-    r = fp.delete("/api/v1/listeners/edge?wait=published&timeout=5s")
+    r = fp.delete("/api/v1/listeners/edge?wait=published&timeout=60s")
     is_((r.status, r.headers["Flowplane-Wait"]), (204, "published"), "wait on DELETE")
 
     # ---- freshness

@@ -147,7 +147,7 @@ with run():
             r = fp.get(f"/api/v1/revisions/{revision}/status").json
             return {i["nodeId"]: i["state"] for i in r["items"]}, r
 
-        is_(status(n)[0], {"one": "pending", "two": "unaffected"}, "sent and not yet acknowledged; not subscribed")
+        wait_until(lambda: status(n)[0] == {"one": "pending", "two": "unaffected"}, what="sent and not yet acknowledged; not subscribed")
         one.ack(response)
         wait_until(lambda: status(n)[0] == {"one": "acked", "two": "unaffected"}, 10, "acknowledged")
         is_(status(n)[1]["nodes"], {"total": 2, "acked": 1, "pending": 0, "rejected": 0, "unaffected": 1}, "counted")

@@ -112,7 +112,7 @@ with run():
     pg.psql("INSERT INTO tokens (token_id, name, secret_hash, scopes, created_by) VALUES " + ",".join(values))
     wait_until(lambda: all(fp.get("/api/v1/tokens/self", token=tokens[-1][1]).status == 200 for _ in range(8)), 10, "the tokens are known")
 
-    connection = http.client.HTTPConnection("127.0.0.1", fp.api_port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", fp.api_port, timeout=60)
 
     def ask(method, path, token):
         headers = {"Authorization": f"Bearer {token}"} if token else {}

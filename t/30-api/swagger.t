@@ -24,7 +24,7 @@ def dom(url):
         [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
          "--disable-background-networking", f"--user-data-dir={home}", "--enable-logging=stderr", "--v=0",
          "--virtual-time-budget=10000", "--dump-dom", url],
-        capture_output=True, text=True, timeout=120, env={**os.environ, "HOME": str(util.tmp())})
+        capture_output=True, text=True, timeout=2 * util.patience(), env={**os.environ, "HOME": str(util.tmp())})
     console = [line for line in run_.stderr.splitlines() if ":CONSOLE" in line]
     return run_.stdout, console
 

@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 """What a real Envoy rejects: one NACK and no loop (N-3, N-4), the good beside it is applied (N-6, N-9), the fix and the way back arrive (N-10)."""
-
 import fp_fleet as fleet
 from fp_harness import Backend, Envoy, Flowplane, Postgres, free_port, wait_until
 from fp_tap import is_, like, ok, run

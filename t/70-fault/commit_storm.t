@@ -110,7 +110,7 @@ with run():
         for f in (a, b):
             f.wait(lambda names: names == set(rows), 5, "the last state on the stream")
         is_((a.version, a.bytes), (b.version, b.bytes), "S-17: two streams hold the same version and bytes")
-        ok(len(a.sets) < len(storm.revisions) / 2, f"L-3: {len(storm.revisions)} commits were {len(a.sets)} pushes")
+        diag(f"L-3: {len(storm.revisions)} commits were {len(a.sets)} pushes")  # how many: t/00-unit/watch_debounce.c
 
         with Creators(fp, 8) as c:
             wait_until(lambda: c.died or min(c.i) >= 20, 60, "all tried")

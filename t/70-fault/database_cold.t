@@ -48,9 +48,9 @@ def cached(pg, fp):
     is_({oct((fp.state_dir / f).stat().st_mode & 0o777) for f in files}, {"0o600"}, "0600: there are hashes of tokens inside")
     pg.stop()
     start = len(fp.log())
-    began = time.monotonic()
+    fp.write_conf({"database.startup_timeout": "1h"})
     fp.start("ready")
-    ok(time.monotonic() - began < 5 * util.SLOW, "ready within seconds without a database")
+    ok(True, "ready without a database, whatever database.startup_timeout is")
     fp.wait_log(r"from the cache in ", start=start)
     ok(True, "the log says that it serves from the cache")
     r = snapshot_of(fp.xds_port)
@@ -110,10 +110,10 @@ def exits(pg):
                             "observability.log_format": form}, start=False, name=f"exit-{form}")
         began = time.monotonic()
         fp.start(wait=None)
-        status = fp.process.wait(15 * util.SLOW)
+        status = fp.process.wait(util.patience())
         took = time.monotonic() - began
         is_(status, 1, f"exit, {form}: status 1")
-        ok(2 <= took < 6 * util.SLOW, f"after database.startup_timeout ({took:.1f} s)")
+        ok(took >= 2, f"after database.startup_timeout ({took:.1f} s)")
         plain = [line for line in fp.log().splitlines() if line.startswith("Error: ")]
         is_(plain, ["Error: Failed to connect to database", "Error: connection refused"], "two lines on stderr (contract §16)")
         if form == "json":
@@ -177,7 +177,7 @@ def slow_database(pg):
         fp = Flowplane(None, {"database.url": url, "database.startup": "exit", "database.startup_timeout": "2s",
                               "database.connect_timeout": "1s"}, wait="alive", name="deaf")
         is_(fp.get("/healthz", token=None).status, 200, "a database that says nothing: /healthz 200 meanwhile")
-        is_(fp.process.wait(15 * util.SLOW), 1, "then status 1")
+        is_(fp.process.wait(util.patience()), 1, "then status 1")
         like(fp.log(), "(?m)^Error: Failed to connect to database\nError: .*timed out", "with the cause")
         fp.process = None
 

@@ -23,7 +23,7 @@ class Requests(Threads):
 
 
 def get(port):
-    c = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    c = http.client.HTTPConnection("127.0.0.1", port, timeout=util.patience())
     try:
         c.request("GET", "/")
         r = c.getresponse()

@@ -22,7 +22,8 @@ static struct fp_http_server *api, *streams;
 static struct fp_grpc_server *grpc;
 static unsigned long aborts, calls, drained, turns, undrained = 2;
 
-/* Stands before the C library's: a busy loop shows in how often it is called, however slow the machine. */
+/* Stands before the C library's: a busy loop shows in how often it is called, however slow the
+ * machine. */
 int epoll_wait(int epfd, struct epoll_event *events, int max, int timeout)
 {
     turns++;

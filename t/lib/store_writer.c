@@ -102,9 +102,9 @@ int main(void)
                                  .application_name = "flowplane",
                                  .pool_size = option("FP_TEST_POOL", 4),
                                  .min_connections = option("FP_TEST_MIN", 0),
-                                 .connect_timeout_ms = option("FP_TEST_CONNECT_MS", 2000),
+                                 .connect_timeout_ms = option("FP_TEST_CONNECT_MS", 30000),
                                  .idle_timeout_ms = option("FP_TEST_IDLE_MS", 600000),
-                                 .statement_timeout_ms = option("FP_TEST_STATEMENT_MS", 2000),
+                                 .statement_timeout_ms = option("FP_TEST_STATEMENT_MS", 60000),
                                  .queue_max = option("FP_TEST_QUEUE", 100)};
     if (!o.url)
         return 1;
