@@ -347,11 +347,3 @@ json_t *fp_pb_to_json(const struct fp_pb_pool *pool, const struct fp_pb_message 
                        d.why);
     return v;
 }
-
-const char *fp_pb_dec_check(const struct fp_pb_pool *pool, const struct fp_pb_message *m,
-                            struct fp_str bytes, unsigned depth)
-{
-    struct fp_pb_dec d = {.pool = pool};
-    json_decref(fp_pb_dec_message(&d, m, bytes, depth));
-    return d.why;
-}

@@ -26,6 +26,3 @@ json_t *fp_pb_dec_base64(struct fp_pb_dec *d, struct fp_str s);
 json_t *fp_pb_dec_fail(struct fp_pb_dec *d, const char *why); /* NULL */
 /* Counts one more value; false when there are too many. */
 bool fp_pb_dec_count(struct fp_pb_dec *d);
-/* NULL when bytes are a valid m, else why not (static text). */
-const char *fp_pb_dec_check(const struct fp_pb_pool *pool, const struct fp_pb_message *m,
-                            struct fp_str bytes, unsigned depth);

@@ -5,6 +5,7 @@
  */
 #include <stdlib.h>
 #include "core/core_mem.h"
+#include "pb/pb_check_int.h"
 #include "pb/pb_encode_int.h"
 #include "pb/pb_wire_int.h"
 
@@ -186,14 +187,20 @@ static void encode_value(struct fp_pb_enc *e, const struct fp_pb_field *f, json_
                          const struct fp_pb_at *at, unsigned depth, bool even_default)
 {
     if (f->type == FP_PB_MESSAGE) {
-        size_t mark = fp_pb_enc_mark(e);
+        size_t mark = fp_pb_enc_mark(e), problems = e->ps->total;
+        bool skip = f->rules && fp_pb_rule_find(fp_pb_rules_of(e->pool, f->rules), FP_PB_RULE_SKIP);
+        e->unchecked += skip;
         fp_pb_enc_message(e, fp_pb_field_message(e->pool, f), v, at, depth + 1);
+        e->unchecked -= skip;
+        if (e->ps->total == problems) /* else the bytes do not say what was meant */
+            fp_pb_check_written(e, f, mark, at);
         fp_pb_enc_head(e, f->number, mark);
         return;
     }
     struct fp_pb_scalar s;
     if (!fp_pb_enc_scalar_parse(e, f, v, at, &s))
         return;
+    fp_pb_check_scalar(e, f, &s, at);
     if (!even_default && fp_pb_scalar_is_default(&s))
         return;
     fp_pb_enc_scalar_write(e, f->type, &s);
@@ -207,15 +214,18 @@ static void encode_array(struct fp_pb_enc *e, const struct fp_pb_field *f, json_
         fp_pb_enc_problem(e, at, FP_P_INVALID_TYPE, "must be an array");
         return;
     }
-    size_t mark = fp_pb_enc_mark(e);
+    size_t mark = fp_pb_enc_mark(e), problems = e->ps->total;
     for (size_t i = json_array_size(v); i-- > 0;) {
         struct fp_pb_at here = {at, FP_STR_NULL, i};
         struct fp_pb_scalar s;
-        if (!(f->flags & FP_PB_PACKED))
+        if (!(f->flags & FP_PB_PACKED)) {
             encode_value(e, f, json_array_get(v, i), &here, depth, true);
-        else if (fp_pb_enc_scalar_parse(e, f, json_array_get(v, i), &here, &s))
+        } else if (fp_pb_enc_scalar_parse(e, f, json_array_get(v, i), &here, &s)) {
+            fp_pb_check_scalar(e, f, &s, &here);
             fp_pb_enc_scalar_write(e, f->type, &s);
+        }
     }
+    fp_pb_check_list(e, f, json_array_size(v), e->ps->total == problems ? mark : SIZE_MAX, at);
     if ((f->flags & FP_PB_PACKED) && json_array_size(v) > 0)
         fp_pb_enc_head(e, f->number, mark);
 }
@@ -269,11 +279,13 @@ static void encode_map(struct fp_pb_enc *e, const struct fp_pb_field *f, json_t 
         size_t mark = fp_pb_enc_mark(e);
         encode_value(e, vf, s.value, &here, depth, true);
         if (fp_pb_enc_key_parse(e, kf, s.key, &here, &k, &s.order)) {
+            fp_pb_check_scalar(e, kf, &k, &here);
             fp_pb_enc_scalar_write(e, kf->type, &k);
             fp_pb_enc_tag(e, 1, fp_pb_type_wire(kf->type));
         }
         fp_pb_enc_head(e, f->number, mark);
     }
+    fp_pb_check_list(e, f, json_object_size(v), SIZE_MAX, at);
     e->slots_n = first;
 }
 
@@ -288,6 +300,8 @@ void fp_pb_enc_fields(struct fp_pb_enc *e, const struct fp_pb_message *m, json_t
         fp_pb_enc_problem(e, at, FP_P_INVALID_TYPE, "must be an object");
         return;
     }
+    bool skip = m->rules && fp_pb_rule_find(fp_pb_rules_of(e->pool, m->rules), FP_PB_RULE_SKIP);
+    e->unchecked += skip;
     json_object_keylen_foreach(v, key, key_len, item)
     {
         struct fp_str name = fp_str_n(key, key_len);
@@ -311,6 +325,8 @@ void fp_pb_enc_fields(struct fp_pb_enc *e, const struct fp_pb_message *m, json_t
         else
             encode_value(e, s.field, s.value, &here, depth, s.field->flags & FP_PB_PRESENCE);
     }
+    fp_pb_check_absent(e, m, first, at);
+    e->unchecked -= skip;
     e->slots_n = first;
 }
 
@@ -323,6 +339,35 @@ void fp_pb_enc_message(struct fp_pb_enc *e, const struct fp_pb_message *m, json_
         fp_pb_enc_fields(e, m, v, at, depth, false);
     else
         fp_pb_enc_well_known(e, m, v, at, depth);
+}
+
+static struct fp_pb_enc begin(const struct fp_pb_pool *pool, const char *base,
+                              struct fp_problems *ps, fp_pb_note_fn *note, void *note_arg)
+{
+    return (struct fp_pb_enc){.pool = pool,
+                              .ps = ps,
+                              .base = base,
+                              .note = note,
+                              .note_arg = note_arg,
+                              .buf = fp_mem_alloc(FIRST_BYTES),
+                              .cap = FIRST_BYTES,
+                              .pos = FIRST_BYTES};
+}
+
+static void end(struct fp_pb_enc *e)
+{
+    fp_mem_free(e->buf);
+    fp_mem_free(e->slots);
+    fp_buf_fini(&e->scratch);
+}
+
+void fp_pb_enc_dry_run(struct fp_pb_enc *e, const struct fp_pb_message *m, json_t *v,
+                       unsigned depth)
+{
+    struct fp_pb_enc dry = begin(e->pool, "", e->ps, NULL, NULL);
+    dry.unchecked = e->unchecked;
+    fp_pb_enc_message(&dry, m, v, NULL, depth);
+    end(&dry);
 }
 
 /* Members were visited from the last to the first; people read from the first to the last. */
@@ -340,14 +385,7 @@ static int encode(const struct fp_pb_pool *pool, const struct fp_pb_message *typ
                   struct fp_buf *out, fp_pb_note_fn *note, void *note_arg)
 {
     size_t before = ps->total, first = ps->n;
-    struct fp_pb_enc e = {.pool = pool,
-                          .ps = ps,
-                          .base = base_pointer,
-                          .note = note,
-                          .note_arg = note_arg,
-                          .buf = fp_mem_alloc(FIRST_BYTES),
-                          .cap = FIRST_BYTES,
-                          .pos = FIRST_BYTES};
+    struct fp_pb_enc e = begin(pool, base_pointer, ps, note, note_arg);
     fp_pb_enc_message(&e, type, (json_t *)(uintptr_t)v, NULL, 1);
     if (element) {
         if (fp_pb_enc_mark(&e) > 0) /* an empty value is left out, as all encoders do */
@@ -362,9 +400,7 @@ static int encode(const struct fp_pb_pool *pool, const struct fp_pb_message *typ
     if (good)
         fp_buf_append(out, e.buf + e.pos, e.cap - e.pos);
     turn_round(ps, first);
-    fp_mem_free(e.buf);
-    fp_mem_free(e.slots);
-    fp_buf_fini(&e.scratch);
+    end(&e);
     return good ? 0 : FP_ERR_INVALID;
 }
 

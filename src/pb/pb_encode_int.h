@@ -33,6 +33,7 @@ struct fp_pb_enc {
     size_t slots_n, slots_cap;
     struct fp_buf scratch; /* base64 */
     bool full;             /* FP_PB_MAX_BYTES was passed and reported */
+    unsigned unchecked;    /* inside so many messages whose rules are not to be checked */
 };
 
 void fp_pb_enc_bytes(struct fp_pb_enc *e, const void *p, size_t n);
@@ -59,12 +60,16 @@ void fp_pb_enc_message(struct fp_pb_enc *e, const struct fp_pb_message *m, json_
 /* The same for a message that is an object of its fields; skips the member "@type" when in_any. */
 void fp_pb_enc_fields(struct fp_pb_enc *e, const struct fp_pb_message *m, json_t *v,
                       const struct fp_pb_at *at, unsigned depth, bool in_any);
+/* Problems of a message that is not written, with pointers below its own root. */
+void fp_pb_enc_dry_run(struct fp_pb_enc *e, const struct fp_pb_message *m, json_t *v,
+                       unsigned depth);
 void fp_pb_enc_well_known(struct fp_pb_enc *e, const struct fp_pb_message *m, json_t *v,
                           const struct fp_pb_at *at, unsigned depth);
 
 struct fp_pb_scalar {
     uint64_t bits;       /* varint or fixed image; float and double: their bits */
     struct fp_str bytes; /* string, bytes; bytes: in e->scratch until the next scalar */
+    int32_t nanos;       /* validate rules only: of a Duration or Timestamp, bits are its seconds */
 };
 /* Any field type but MESSAGE.  False, and a problem, when the JSON does not fit. */
 bool fp_pb_enc_scalar_parse(struct fp_pb_enc *e, const struct fp_pb_field *f, const json_t *v,
@@ -75,5 +80,5 @@ bool fp_pb_enc_key_parse(struct fp_pb_enc *e, const struct fp_pb_field *f, struc
                          const struct fp_pb_at *at, struct fp_pb_scalar *out, uint64_t *order);
 static inline bool fp_pb_scalar_is_default(const struct fp_pb_scalar *s)
 {
-    return s->bits == 0 && s->bytes.len == 0;
+    return s->bits == 0 && s->bytes.len == 0 && s->nanos == 0;
 }

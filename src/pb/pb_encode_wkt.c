@@ -171,6 +171,33 @@ static void any_of_json(struct fp_pb_enc *e, json_t *v, json_t *url, const struc
     put_any(e, str_of(url), mark);
 }
 
+/*
+ * Bytes of a known message: they are valid, and the message they say keeps its rules.  A problem
+ * inside has no pointer in the JSON as sent; its message says where.
+ */
+static void check_bytes(struct fp_pb_enc *e, const struct fp_pb_message *m, struct fp_str bytes,
+                        const struct fp_pb_at *at, unsigned depth)
+{
+    struct fp_problems *ps = e->ps;
+    struct fp_pb_dec d = {.pool = e->pool};
+    json_t *inside = fp_pb_dec_message(&d, m, bytes, depth);
+    if (!inside) {
+        fp_pb_enc_problem(e, at, FP_P_INVALID_VALUE, "not a %.*s: %s", FP_STR_ARG(m->full_name),
+                          d.why);
+        return;
+    }
+    size_t first = ps->n;
+    fp_pb_enc_dry_run(e, m, inside, depth);
+    json_decref(inside);
+    const char *pointer = ps->n > first ? fp_pb_enc_pointer(e, at) : NULL;
+    for (size_t i = first; i < ps->n; i++) {
+        struct fp_problem *p = &ps->items[i];
+        p->message = fp_arena_printf(ps->arena, "in the %.*s%s%s: %s", FP_STR_ARG(m->full_name),
+                                     *p->pointer ? " at " : "", p->pointer, p->message);
+        p->pointer = pointer;
+    }
+}
+
 static void any_of_bytes(struct fp_pb_enc *e, json_t *v, struct fp_str url_key,
                          const struct fp_pb_at *at, unsigned depth)
 {
@@ -194,10 +221,7 @@ static void any_of_bytes(struct fp_pb_enc *e, json_t *v, struct fp_str url_key,
     }
     struct fp_str bytes = fp_buf_str(&e->scratch);
     if (m) {
-        const char *why = fp_pb_dec_check(e->pool, m, bytes, depth);
-        if (why)
-            fp_pb_enc_problem(e, &value_at, FP_P_INVALID_VALUE, "not a %.*s: %s",
-                              FP_STR_ARG(m->full_name), why);
+        check_bytes(e, m, bytes, &value_at, depth);
     } else if (type.data && e->note) {
         e->note(e->note_arg, fp_pb_enc_pointer(e, at), url);
     }

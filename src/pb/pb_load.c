@@ -7,21 +7,29 @@
 #include "core/core_buf.h"
 #include "core/core_mem.h"
 #include "pb/pb_load_int.h"
+#include "pb/pb_rules_int.h"
 #include "pb/pb_wire_int.h"
 
 #define MAX_NESTING 16
 #define MAX_TYPES   (1u << 16)
 #define MAX_FIELDS  (1u << 20)
+#define MAX_RULES   (UINT16_MAX - 1u)
 
 struct load {
     struct fp_pb_pool *pool;
     struct fp_arena *why_arena;
     const char *why;
     struct fp_buf messages, fields, enums, values, files;
-    struct fp_buf type_names; /* struct fp_str per field, resolved when all types are known */
-    struct fp_pb_file *file;  /* being read */
+    struct fp_buf beside;    /* struct beside per field */
+    struct fp_buf rules;     /* struct fp_pb_rule */
+    struct fp_pb_file *file; /* being read */
     uint16_t file_index;
     bool proto3, proto2; /* neither: an edition */
+};
+
+/* What a field's descriptor says that can be understood only when all types are known. */
+struct beside {
+    struct fp_str type_name, rules; /* rules: a validate.FieldRules */
 };
 
 static const struct {
@@ -120,12 +128,25 @@ static int load_enum(struct load *l, struct fp_str scope, struct fp_str bytes)
     return 0;
 }
 
+/* The validate.rules of FieldOptions, which a compiler may have written in pieces. */
+static bool find_rules(struct load *l, struct fp_str options, struct fp_str *rules)
+{
+    struct fp_pb_wire w = fp_pb_wire_of(options);
+    struct fp_pb_item it;
+    int r;
+    while ((r = fp_pb_wire_next(&w, &it)) > 0)
+        if (it.number == FP_PB_VALIDATE && it.wire == FP_PB_WIRE_LEN)
+            *rules = fp_pb_rules_merge(l->pool->arena, *rules, it.bytes);
+    return r == 0;
+}
+
 static int load_field(struct load *l, struct fp_str bytes)
 {
     struct fp_pb_field f = {0};
     struct fp_str type_name = FP_STR_NULL, json = FP_STR_NULL;
     struct fp_pb_wire w = fp_pb_wire_of(bytes);
     struct fp_pb_item it, packed = {0};
+    struct fp_str rules = FP_STR_NULL;
     bool optional3 = false, required = false;
     int r;
     while ((r = fp_pb_wire_next(&w, &it)) > 0) {
@@ -150,7 +171,7 @@ static int load_field(struct load *l, struct fp_str bytes)
             type_name = it.bytes;
             break;
         case 8:
-            if (!find(it.bytes, 2, &packed))
+            if (!find(it.bytes, 2, &packed) || !find_rules(l, it.bytes, &rules))
                 return malformed(l);
             break;
         case 9:
@@ -184,7 +205,8 @@ static int load_field(struct load *l, struct fp_str bytes)
     if (l->fields.len / sizeof f >= MAX_FIELDS)
         return fail(l, "too many fields");
     fp_buf_append(&l->fields, &f, sizeof f);
-    fp_buf_append(&l->type_names, &type_name, sizeof type_name);
+    struct beside beside = {type_name, rules};
+    fp_buf_append(&l->beside, &beside, sizeof beside);
     return 0;
 }
 
@@ -194,6 +216,43 @@ static uint8_t well_known_of(struct fp_str full_name)
         if (fp_str_eq_c(full_name, well_known[i].name))
             return well_known[i].wkt;
     return FP_PB_PLAIN;
+}
+
+static int put_rule(struct load *l, struct fp_pb_rule rule)
+{
+    if (l->rules.len / sizeof rule >= MAX_RULES)
+        return fail(l, "too many validate rules");
+    fp_buf_append(&l->rules, &rule, sizeof rule);
+    return 0;
+}
+
+/* The rules of the message itself: oneofs one of whose members must be set, or no checks at all. */
+static int load_message_rules(struct load *l, struct fp_pb_message *m, struct fp_str bytes)
+{
+    struct fp_pb_wire w = fp_pb_wire_of(bytes);
+    struct fp_pb_item it, options, required = {0}, disabled, ignored;
+    size_t first = l->rules.len;
+    uint64_t oneof = 0;
+    int err = 0;
+    while (!err && fp_pb_wire_next(&w, &it) > 0) {
+        if (it.number == 8) {
+            oneof++;
+            if (!find(it.bytes, 2, &options) || !find(options.bytes, FP_PB_VALIDATE, &required))
+                return malformed(l);
+            if (required.value)
+                err = put_rule(l, (struct fp_pb_rule){.op = FP_PB_RULE_ONEOF, .bits = oneof});
+        } else if (it.number == 7) {
+            if (!find(it.bytes, FP_PB_VALIDATE, &disabled) ||
+                !find(it.bytes, FP_PB_VALIDATE_IGNORED, &ignored))
+                return malformed(l);
+            if (disabled.value || ignored.value)
+                err = put_rule(l, (struct fp_pb_rule){.op = FP_PB_RULE_SKIP});
+        }
+    }
+    if (err || l->rules.len == first)
+        return err;
+    m->rules = (uint16_t)(first / sizeof(struct fp_pb_rule) + 1);
+    return put_rule(l, (struct fp_pb_rule){.op = FP_PB_RULE_END});
 }
 
 static int load_message(struct load *l, struct fp_str scope, struct fp_str bytes, unsigned depth)
@@ -213,6 +272,8 @@ static int load_message(struct load *l, struct fp_str scope, struct fp_str bytes
         else if (it.number == 7 && find(it.bytes, 7, &entry))
             m.map_entry = entry.value != 0;
     }
+    if (!err)
+        err = load_message_rules(l, &m, bytes);
     size_t n = l->fields.len / sizeof(struct fp_pb_field) - m.first;
     if (err || n > UINT16_MAX || l->messages.len / sizeof m >= MAX_TYPES)
         return err ? err : fail(l, "%.*s: too large", FP_STR_ARG(m.full_name));
@@ -267,14 +328,14 @@ static int by_number(const void *a, const void *b)
     return x->number < y->number ? -1 : x->number > y->number;
 }
 
-/* Fields of each message into the order of their numbers, type names beside them. */
+/* Fields of each message into the order of their numbers, and what is beside them. */
 static int sort_fields(struct load *l)
 {
     struct fp_pb_pool *p = l->pool;
     const struct fp_pb_field *unsorted = (const struct fp_pb_field *)l->fields.data;
-    struct fp_str *names = (struct fp_str *)l->type_names.data;
+    struct beside *beside = (struct beside *)l->beside.data;
     struct numbered *order = fp_mem_calloc(p->fields_n + 1, sizeof *order);
-    struct fp_str *sorted = fp_mem_calloc(p->fields_n + 1, sizeof *sorted);
+    struct beside *sorted = fp_mem_calloc(p->fields_n + 1, sizeof *sorted);
     int err = 0;
     for (uint32_t i = 0; i < p->fields_n; i++)
         order[i] = (struct numbered){unsorted[i].number, i};
@@ -284,14 +345,14 @@ static int sort_fields(struct load *l)
         qsort(order + m->first, m->fields_n, sizeof *order, by_number);
         for (uint32_t f = m->first; f < m->first + m->fields_n; f++) {
             p->fields[f] = unsorted[order[f].index];
-            sorted[f] = names[order[f].index];
+            sorted[f] = beside[order[f].index];
             if (f > m->first && order[f].number == order[f - 1].number)
                 err = fail(l, "%.*s: field number %u twice", FP_STR_ARG(m->full_name),
                            order[f].number);
         }
     }
     if (p->fields_n)
-        memcpy(names, sorted, p->fields_n * sizeof *sorted);
+        memcpy(beside, sorted, p->fields_n * sizeof *sorted);
     fp_mem_free(order);
     fp_mem_free(sorted);
     return err;
@@ -300,17 +361,17 @@ static int sort_fields(struct load *l)
 static int resolve(struct load *l)
 {
     struct fp_pb_pool *p = l->pool;
-    const struct fp_str *names = (const struct fp_str *)l->type_names.data;
+    const struct beside *beside = (const struct beside *)l->beside.data;
     for (uint32_t i = 0; i < p->fields_n; i++) {
         struct fp_pb_field *f = &p->fields[i];
         if (f->type != FP_PB_MESSAGE && f->type != FP_PB_ENUM)
             continue;
-        struct fp_str name = fp_str_n(names[i].data + 1, names[i].len - 1);
+        struct fp_str named = beside[i].type_name, name = fp_str_n(named.data + 1, named.len - 1);
         uint32_t t = fp_pb_pool_type(p, name);
-        if (names[i].data[0] != '.' || t == UINT32_MAX ||
+        if (named.data[0] != '.' || t == UINT32_MAX ||
             (t < p->messages_n) != (f->type == FP_PB_MESSAGE))
             return fail(l, "field %.*s: type %.*s is not in the set", f->name_len, f->name,
-                        FP_STR_ARG(names[i]));
+                        FP_STR_ARG(named));
         f->ref = t < p->messages_n ? t : t - p->messages_n;
         if (f->type == FP_PB_MESSAGE && (f->flags & FP_PB_REPEATED) && p->messages[t].map_entry)
             f->flags |= FP_PB_MAP;
@@ -347,6 +408,37 @@ static int check_shapes(struct load *l)
     return 0;
 }
 
+/* Runs of rules for the fields; needs types resolved and shapes checked. */
+static int load_rules(struct load *l)
+{
+    struct fp_pb_pool *p = l->pool;
+    const struct beside *beside = (const struct beside *)l->beside.data;
+    for (uint32_t i = 0; i < p->messages_n; i++) {
+        struct fp_pb_message *m = &p->messages[i];
+        m->checked = m->rules != 0;
+        for (uint32_t n = m->first; n < m->first + m->fields_n; n++) {
+            struct fp_pb_field *f = &p->fields[n];
+            uint32_t runs[3];
+            if (!beside[n].rules.data)
+                continue;
+            if (fp_pb_rules_load(p, f, beside[n].rules, &l->rules, runs, l->why_arena, &l->why))
+                return fail(l, "%.*s: malformed rules", FP_STR_ARG(m->full_name));
+            if (l->rules.len / sizeof *p->rules > MAX_RULES)
+                return fail(l, "too many validate rules");
+            f->rules = (uint16_t)runs[0];
+            m->checked |= f->rules != 0;
+            if (f->flags & FP_PB_MAP) {
+                struct fp_pb_field *entry = &p->fields[fp_pb_field_message(p, f)->first];
+                entry[0].rules = (uint16_t)runs[1];
+                entry[1].rules = (uint16_t)runs[2];
+            }
+        }
+    }
+    p->rules_n = (uint32_t)(l->rules.len / sizeof *p->rules);
+    p->rules = fp_arena_dup(p->arena, p->rules_n ? l->rules.data : "", l->rules.len);
+    return 0;
+}
+
 static void *keep(struct fp_arena *a, const struct fp_buf *b, size_t size, uint32_t *n)
 {
     *n = (uint32_t)(b->len / size);
@@ -370,7 +462,9 @@ static int finish(struct load *l)
     if (twice.data)
         return fail(l, "%.*s is defined twice", FP_STR_ARG(twice));
     err = resolve(l);
-    return err ? err : check_shapes(l);
+    if (!err)
+        err = check_shapes(l);
+    return err ? err : load_rules(l);
 }
 
 int fp_pb_pool_load(struct fp_pb_pool *p, struct fp_str set, struct fp_arena *a, const char **why)
@@ -387,7 +481,8 @@ int fp_pb_pool_load(struct fp_pb_pool *p, struct fp_str set, struct fp_arena *a,
     }
     if (!err)
         err = finish(&l);
-    struct fp_buf *bufs[] = {&l.messages, &l.fields, &l.enums, &l.values, &l.files, &l.type_names};
+    struct fp_buf *bufs[] = {&l.messages, &l.fields, &l.enums, &l.values,
+                             &l.files,    &l.beside, &l.rules};
     for (size_t i = 0; i < sizeof bufs / sizeof *bufs; i++)
         fp_buf_fini(bufs[i]);
     *why = l.why;

@@ -1,7 +1,7 @@
 /*
- * The pool's tables.  Names are borrowed from the descriptor set; a field costs 32 bytes, so the
- * built-in set is about 150 KB and the whole Envoy API about half a megabyte, built once before the
- * fork.
+ * The pool's tables.  Names are borrowed from the descriptor set; a field or rule costs 32 bytes,
+ * so the built-in set is about 150 KB and the whole Envoy API about half a megabyte, built once
+ * before the fork.
  */
 #pragma once
 #include "core/core_arena.h"
@@ -58,6 +58,7 @@ struct fp_pb_field {
     uint16_t oneof; /* 1-based in the message, 0 = none */
     uint8_t name_len, json_len;
     uint8_t type, flags;
+    uint16_t rules; /* its validate rules: index + 1 of their run in the pool, 0 = none */
 };
 
 struct fp_pb_message {
@@ -66,8 +67,10 @@ struct fp_pb_message {
     uint32_t first;                   /* index of fields[0] in the pool's fields */
     uint16_t fields_n;
     uint16_t file;
-    uint8_t wkt; /* enum fp_pb_wkt */
+    uint16_t rules; /* of the message itself: oneofs that are required */
+    uint8_t wkt;    /* enum fp_pb_wkt */
     bool map_entry;
+    bool checked; /* it or a field of it has rules */
 };
 
 struct fp_pb_enum_value {
@@ -93,7 +96,8 @@ struct fp_pb_pool {
     struct fp_pb_enum *enums;
     struct fp_pb_enum_value *values;
     struct fp_pb_file *files;
-    uint32_t messages_n, fields_n, enums_n, values_n, files_n;
+    struct fp_pb_rule *rules; /* pb_rules_int.h */
+    uint32_t messages_n, fields_n, enums_n, values_n, files_n, rules_n;
     /* Open addressing, index + 1, 0 = empty.  types: messages, then enums behind messages_n. */
     uint32_t *type_slots, *field_slots;
     uint32_t type_mask, field_mask;

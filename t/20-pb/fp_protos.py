@@ -111,11 +111,55 @@ def flatten(file_set):
     return out
 
 
+def pool_of(file_set):
+    """A pool of its own, whatever order the files have."""
+    pool = descriptor_pool.DescriptorPool()
+    files = {f.name: f for f in file_set.file}
+    done = set()
+
+    def add(name):
+        if name in done:
+            return
+        done.add(name)
+        for d in files[name].dependency:
+            add(d)
+        pool.Add(files[name])
+
+    for name in files:
+        add(name)
+    return pool
+
+
+class Rules:
+    """The validate rules of a set, read by Google's library along the set's own validate.proto."""
+
+    def __init__(self, file_set):
+        pool = pool_of(file_set)
+
+        def extension(options, name):
+            options = message_factory.GetMessageClass(pool.FindMessageTypeByName(f"google.protobuf.{options}"))
+            return options, pool.FindExtensionByName(f"validate.{name}")
+
+        self.fields, self.oneofs = extension("FieldOptions", "rules"), extension("OneofOptions", "required")
+
+    @staticmethod
+    def _get(options, message):
+        known = options[0].FromString(message.options.SerializeToString())
+        return known.Extensions[options[1]] if known.HasExtension(options[1]) else None
+
+    def field(self, f):
+        """The validate.FieldRules of a FieldDescriptorProto, or None."""
+        return self._get(self.fields, f)
+
+    def required(self, oneof):
+        return bool(self._get(self.oneofs, oneof))
+
+
 class Tool:
     """objs/t/lib/pb_tool as a coprocess."""
 
-    def __init__(self, descriptor_set=None):
-        args = [str(TOOL)] + ([str(descriptor_set)] if descriptor_set else [])
+    def __init__(self, descriptor_set=None, rules=True):
+        args = [str(TOOL)] + ([] if rules else ["-n"]) + ([str(descriptor_set)] if descriptor_set else [])
         self.process = subprocess.Popen(args, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def ask(self, verb, type_name, rest):
@@ -137,20 +181,7 @@ class Maker:
 
     def __init__(self, file_set, seed):
         self.random = random.Random(seed)
-        self.pool = descriptor_pool.DescriptorPool()
-        files = {f.name: f for f in file_set.file}
-        done = set()
-
-        def add(name):
-            if name in done:
-                return
-            done.add(name)
-            for d in files[name].dependency:
-                add(d)
-            self.pool.Add(files[name])
-
-        for name in files:
-            add(name)
+        self.pool = pool_of(file_set)
         self.plain = [n[1:] for n, (kind, m) in sorted(flatten(file_set).items())
                       if kind == "message" and not m.options.map_entry and not n.startswith(".google.protobuf.")]
 

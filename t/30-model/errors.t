@@ -51,7 +51,7 @@ COMMON = [
     ("envoy with a long name", {"name": "a" * 256, "envoy": {}}, [("/name", "too_long")]),
     ("envoy with an unknown field", {"name": "a", "envoy": {"x": 1}}, [("/envoy/x", "unknown_field")]),
     ("envoy with a wrong type", {"name": "a", "envoy": {"connectTimeout": 5}}, [("/envoy/connectTimeout", "invalid_type")]),
-    ("envoy with an unknown type URL", {"name": "a", "envoy": {"transportSocket": {"typedConfig": {"@type": URL + "no.Such"}}}},
+    ("envoy with an unknown type URL", {"name": "a", "envoy": {"transportSocket": {"name": "x", "typedConfig": {"@type": URL + "no.Such"}}}},
      [("/envoy/transportSocket/typedConfig/@type", "unsupported")]),
     ("envoy with two of a oneof", {"name": "a", "envoy": {"ringHashLbConfig": {}, "maglevLbConfig": {}}},
      [("/envoy/maglevLbConfig", "mutually_exclusive")]),
@@ -335,7 +335,8 @@ LISTENER = [
            ({"sourcePrefixRanges": ["::1"]}, {"sourcePrefixRanges": ["::1/128"]}),
            ({"serverNames": ["a"], "applicationProtocols": ["x", "y"]}, {"serverNames": ["a"], "applicationProtocols": ["y"]}))],
     listener(FC + ".filters", [{"name": "x", "type": "typed", "typedConfig": {
-        "@type": URL + "envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit"}}], "/0", "invalid_value"),
+        "@type": URL + "envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit",
+        "statPrefix": "x", "maxConnections": "1"}}], "/0", "invalid_value"),
     listener(FC + ".match", {"serverNames": ["a*b"]}, "/serverNames/0", "invalid_format"),
     listener(FC + ".match", {"sourcePrefixRanges": ["10.0.0.0/33"]}, "/sourcePrefixRanges/0", "invalid_format"),
     listener(FC + ".match", {"sourcePrefixRanges": ["x"]}, "/sourcePrefixRanges/0", "invalid_format"),

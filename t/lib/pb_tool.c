@@ -1,8 +1,8 @@
 /*
  * The transcoder as a filter, for tests in other languages: a request a line, an answer a line.
  * `E type json` → `ok hex` or `no [[pointer, code, message], …]`; `D type hex` → `ok json` or `no
- * …`; `T type json count` → `ok nanoseconds-per-encoding bytes`.  Arguments: a descriptor set's
- * file, else the built-in one.  Tests only.
+ * …`; `T type json count` → `ok nanoseconds-per-encoding bytes`.  Arguments: `-n` without validate
+ * rules; a descriptor set's file, else the built-in one.  Tests only.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +10,7 @@
 #include "codec/codec_json.h"
 #include "core/core_clock.h"
 #include "pb/pb_json.h"
+#include "pb_norules.h"
 
 static void say_problems(const struct fp_problems *ps)
 {
@@ -118,10 +119,14 @@ int main(int argc, char **argv)
     size_t cap = 0;
     ssize_t n;
     fp_json_init();
-    if (argc > 1)
-        pool = open_file(argv[1]);
+    bool rules = argc < 2 || strcmp(argv[1], "-n") != 0;
+    argv += rules ? 1 : 2;
+    if (*argv)
+        pool = open_file(*argv);
     else
         fp_pb_pool_builtin(&pool);
+    if (!rules)
+        forget_rules(pool);
     while ((n = getline(&line, &cap, stdin)) > 0) {
         size_t len = (size_t)n - (line[n - 1] == '\n');
         if (!serve(pool, line, len))
