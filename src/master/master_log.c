@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 #include "core/core_log.h"
@@ -13,7 +14,7 @@
 static int syslog_open(void)
 {
     struct sockaddr_un a = {.sun_family = AF_UNIX, .sun_path = "/dev/log"};
-    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof a) == 0)
         return fd;
     int err = -errno;
@@ -22,13 +23,24 @@ static int syslog_open(void)
     return err;
 }
 
+/* A pipe or socket that nobody reads must not hold the server up (contract §16): what it does not
+ * take is counted.  Terminals and files stay as they are; a terminal is the shell's too. */
+static int standard(int fd)
+{
+    struct stat st;
+    int flags = fcntl(fd, F_GETFL);
+    if (flags >= 0 && fstat(fd, &st) == 0 && (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode)))
+        (void)fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+    return fd;
+}
+
 int master_log_open(const struct fp_conf *c)
 {
     const char *t = c->observability.log_target;
     if (strcmp(t, "stdout") == 0)
-        return STDOUT_FILENO;
+        return standard(STDOUT_FILENO);
     if (strcmp(t, "stderr") == 0)
-        return STDERR_FILENO;
+        return standard(STDERR_FILENO);
     if (strcmp(t, "syslog") == 0)
         return syslog_open();
     int fd = open(t + 5, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);

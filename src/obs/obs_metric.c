@@ -5,6 +5,7 @@
  */
 #include "obs/obs_metric_int.h"
 #include "core/core_assert.h"
+#include "core/core_log.h"
 #include "os/os_memfd.h"
 
 static struct metric_slot *slot; /* of this process */
@@ -58,4 +59,13 @@ void fp_metric_observe_ns(enum fp_metric f, unsigned a, unsigned b, uint64_t ns)
         i++;
     add(metric_key(f, a, b, i), 1);
     add(metric_key(f, a, b, METRIC_SUM), ns);
+}
+
+void fp_metric_log_dropped(void)
+{
+    static uint64_t told;
+    uint64_t n = fp_log_dropped();
+    if (n > told)
+        fp_metric_add(FP_METRIC_LOG_DROPPED, 0, 0, 0, n - told);
+    told = n;
 }

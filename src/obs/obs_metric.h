@@ -49,6 +49,9 @@ void fp_metric_add(enum fp_metric f, unsigned a, unsigned b, unsigned c, uint64_
 /* One observation of a histogram. */
 void fp_metric_observe_ns(enum fp_metric f, unsigned a, unsigned b, uint64_t ns);
 
+/* Counts the lines that this process's log dropped since the last call. */
+void fp_metric_log_dropped(void);
+
 /* The names of a label's values, by index; NULL ends them.  A number beyond them is "other". */
 struct fp_metric_names {
     const char *const *methods, *const *paths, *const *operations, *const *tables;

@@ -6,6 +6,7 @@
 #include <unistd.h>
 #include "core/core_clock.h"
 #include "core/core_log.h"
+#include "obs/obs_metric.h"
 #include "core/core_mem.h"
 #include "os/os_process.h"
 #include "watch/watch_int.h"
@@ -55,6 +56,7 @@ static void tell_usage(struct fp_watch *w)
     if (w->usage_ms && fp_loop_now_ms(w->loop) < w->usage_ms + USAGE_EVERY_MS)
         return;
     fp_process_usage(&u);
+    fp_metric_log_dropped();
     atomic_store(&w->o.page->watcher_memory_bytes, u.proportional_bytes);
     w->usage_ms = fp_loop_now_ms(w->loop);
 }

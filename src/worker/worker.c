@@ -146,6 +146,7 @@ static void beat(struct fp_timer *t)
     fp_store_connections(w->store, &open, &busy);
     atomic_store(&w->slot->db_open, open);
     atomic_store(&w->slot->db_busy, busy);
+    fp_metric_log_dropped();
     if (w->beats_n++ % USAGE_BEATS == 0) {
         struct fp_process_usage u;
         fp_process_usage(&u);
