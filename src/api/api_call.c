@@ -206,3 +206,21 @@ bool api_call_sees(const struct fp_api_call *c, struct fp_str team)
     return c->grant == FP_AUTH_ALL ||
            fp_auth_team(&c->token, c->route->resource, c->route->action, team);
 }
+
+bool api_call_reads(const struct fp_api_call *c, struct fp_str user)
+{
+    struct fp_str name;
+    enum fp_kind kind = fp_kind_by_name(fp_str_split(user, '/', &name));
+    struct fp_snap_entry e;
+    if (kind == FP_KIND_N || !name.data)
+        return false;
+    switch (fp_auth_scope(&c->token, fp_kinds[kind].table, "read")) {
+    case FP_AUTH_ALL:
+        return true;
+    case FP_AUTH_TEAMS:
+        return c->api->snap && fp_snap_find(c->api->snap, kind, name, &e) &&
+               fp_auth_team(&c->token, fp_kinds[kind].table, "read", e.team);
+    default:
+        return false;
+    }
+}

@@ -138,6 +138,8 @@ const struct fp_api_route *api_routes(size_t *n);
 struct fp_http_verdict api_call_headers(struct fp_http_request *r, void *api);
 void api_call_request(struct fp_http_request *r, void *api);
 bool api_call_sees(const struct fp_api_call *c, struct fp_str team);
+/* May the token read that row, "kind/name", of any kind?  One that the snapshot has not yet: no. */
+bool api_call_reads(const struct fp_api_call *c, struct fp_str user);
 bool api_call_yaml(const struct fp_api_call *c); /* the body is YAML (routes with API_YAML) */
 
 /* api_trace.c: spans; no-ops while tracing is off */

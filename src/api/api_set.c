@@ -200,7 +200,10 @@ static int tell_trouble(struct api_set *s, const struct fp_store_applied_row *ro
         return 400;
     case FP_TROUBLE_REFERENCED:
         fp_problem_add(ps, at, FP_P_STILL_REFERENCED, "%s '%.*s' is used by %.*s", kind,
-                       FP_STR_ARG(name), FP_STR_ARG(row->detail));
+                       FP_STR_ARG(name),
+                       FP_STR_ARG(api_call_reads(s->c, row->detail)
+                                      ? row->detail
+                                      : FP_STR("a resource that this token may not read")));
         return 409;
     case FP_TROUBLE_N:
         break;

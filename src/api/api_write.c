@@ -89,11 +89,20 @@ static void missing_refs(struct fp_api_call *c, const struct fp_store_result *re
     api_fail_problems(c);
 }
 
+/* Names what the token may read, and counts the rest (contract §4.5). */
 static void still_referenced(struct fp_api_call *c, const struct fp_store_result *res)
 {
+    size_t hidden = 0;
     for (size_t i = 0; i < res->names_n; i++)
-        fp_problem_add(c->problems, "", FP_P_STILL_REFERENCED, "used by %.*s",
-                       FP_STR_ARG(res->names[i]));
+        if (api_call_reads(c, res->names[i]))
+            fp_problem_add(c->problems, "", FP_P_STILL_REFERENCED, "used by %.*s",
+                           FP_STR_ARG(res->names[i]));
+        else
+            hidden++;
+    if (hidden)
+        fp_problem_add(c->problems, "", FP_P_STILL_REFERENCED,
+                       "used by %zu resource%s that this token may not read", hidden,
+                       hidden == 1 ? "" : "s");
     api_fail(c, 409, NULL, c->problems, "%s '%.*s' is still in use by %zu resource%s",
              fp_kinds[c->route->kind].title, FP_STR_ARG(c->name), res->names_n,
              res->names_n == 1 ? "" : "s");

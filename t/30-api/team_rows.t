@@ -3,6 +3,8 @@
 import hashlib
 import uuid
 
+import fp_fleet as fleet
+
 from fp_harness import Flowplane, Postgres, wait_until
 from fp_tap import is_, run
 
@@ -34,3 +36,30 @@ with run():
     is_(fp.put("/api/v1/clusters/red-1", body("red-1", connectTimeoutSeconds=9), token=red).status, 200, "its own row is replaced")
     is_(fp.get("/api/v1/clusters/red-1").json["team"], "red", "and keeps its team")
     is_(fp.delete("/api/v1/clusters/red-1", token=red).status, 204, "and deleted")
+
+    # §4.5: who still uses a row is named only as far as the token may read it
+    fp.api("POST", "/clusters", {**fleet.cluster("red-2", 80), "team": "red"}, want=201)
+    for name, team in (("red-r", "red"), ("blue-r", None), ("open-r", None)):
+        fp.api("POST", "/routes", {**fleet.route(name, "red-2"), **({"team": team} if team else {})}, want=201)
+    pg.psql("UPDATE routes SET team = 'blue' WHERE name = 'blue-r'")  # the API would not let it name a row of another team
+    both = token("team:red:clusters:*", "team:red:routes:read")
+
+    def users(who, path, method="DELETE", body=None):
+        r = fp.request(method, "/api/v1" + path, body, token=who)
+        return r.status, [d["message"].split("used by ")[1] for d in r.json["details"] if d["code"] == "still_referenced"], r.json["message"]
+
+    HIDDEN = "a resource that this token may not read"
+    wait_until(lambda: fp.get("/api/v1/routes/blue-r").json["team"] == "blue", 10, "the snapshot has them")
+    for query in ("", "?dryRun=true"):
+        path = "/clusters/red-2" + query
+        is_(users(both, path)[:2], (409, ["route/red-r", "2 resources that this token may not read"]), f"DELETE{query}: its own user is named, others are counted")
+        is_(users(red, path)[:2], (409, ["3 resources that this token may not read"]), f"DELETE{query}: without a scope to read routes none is")
+        is_(users(fp.token, path)[1], ["route/blue-r", "route/open-r", "route/red-r"], f"DELETE{query}: an unscoped token is told all")
+        is_("3 resources" in users(red, path)[2], True, f"DELETE{query}: the number is the same")
+    # a set that leaves the row out
+    fp.api("PUT", "/clusters/red-2", {**fleet.cluster("red-2", 80), "team": "red"}, want=200)
+    applied = fp.request("POST", "/api/v1/apply?source=ci&force=true", [{"kind": "cluster", **fleet.cluster("red-2", 80), "team": "red"}], token=red)
+    is_(applied.status, 200, "a set takes the row over")
+    pruned = users(red, "/apply?source=ci&prune=true", "POST", [{"kind": "cluster", **fleet.cluster("red-3", 80), "team": "red"}])
+    is_((pruned[0], set(pruned[1])), (409, {HIDDEN}), "apply with prune: nobody is named whom the token may not read")
+    is_(any(n in str(pruned) for n in ("blue-r", "open-r")), False, "no name of another team is anywhere in it")
