@@ -1,11 +1,9 @@
 #!/usr/bin/env python3
 """Random messages both ways against Google's library: equal bytes, equal messages, over our set and all of Envoy's.
 
-FP_SEED repeats a run, FP_ROUNDS makes it longer."""
+FP_SEED repeats a run; FP_LONG=1, FP_ROUNDS: a longer one."""
 import base64
 import json
-import os
-import random
 import re
 
 import fp_tap as tap
@@ -17,8 +15,8 @@ try:
 except ImportError as e:
     tap.skip_all(f"needs the Python package protobuf: {e}")
 
-SEED = int(os.environ.get("FP_SEED", random.randrange(10**9)))
-ROUNDS = int(os.environ.get("FP_ROUNDS", "600"))
+SEED = util.seed()
+ROUNDS = util.rounds(600)
 
 
 def to_json(maker, m):
@@ -100,7 +98,6 @@ def check_base64_any(tool, maker):
 
 
 with tap.run():
-    tap.diag(f"FP_SEED={SEED}")
     ours = protos.Maker(protos.our_set(), SEED)
     tool = protos.Tool(rules=False)
     check(tool, ours, "built-in set")

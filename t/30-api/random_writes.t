@@ -1,19 +1,18 @@
 #!/usr/bin/env python3
 """Random sequences of writes over two instances against a small model: after each, the answers, the database, what both
-instances serve over REST and what a raw xDS client of each sees agree.  100 sequences; FP_LONG=1: 1,000.  FP_SEED repeats one."""
+instances serve over REST and what a raw xDS client of each sees agree.  80 sequences; FP_LONG=1: 1,000.  FP_SEED repeats one."""
 import collections
 import json
-import os
 import random
 
 import fp_xds as xds
 from fp_harness import Flowplane, Postgres, wait_until
 from fp_tap import diag, is_, ok, run
 
-SEQUENCES = 1000 if os.environ.get("FP_LONG") == "1" else 100
+SEQUENCES = util.rounds(80, 1000)
 WRITES = 8
 CLUSTERS, LISTENERS, PORTS = [f"c{i}" for i in range(6)], [f"l{i}" for i in range(4)], range(18000, 18006)
-SEED = int(os.environ.get("FP_SEED", random.randrange(1 << 30)))
+SEED = util.seed()
 
 
 def cluster(name, timeout):
@@ -192,7 +191,6 @@ class View:
 
 
 with run():
-    diag(f"FP_SEED={SEED}")
     pg = Postgres()
     one = Flowplane(pg)
     two = Flowplane(pg)

@@ -4,7 +4,6 @@
 Here the same few thousand requests at every run.  FP_LONG=1: FP_LONG_SECONDS (900) of random ones; FP_SEED=n repeats a run."""
 import importlib.util
 import os
-import random
 import subprocess
 import sys
 
@@ -16,9 +15,7 @@ from fp_tap import is_, ok, run
 if not importlib.util.find_spec("schemathesis"):
     tap.skip_all("no schemathesis")
 
-LONG = os.environ.get("FP_LONG") == "1"
 SECONDS = int(os.environ.get("FP_LONG_SECONDS", 900))
-SEED = os.environ.get("FP_SEED", str(random.randrange(1 << 30)))
 # What the fuzzer calls valid may still be refused with what is said here, and nothing else.
 CONF = '''
 # A NUL is refused in any text (contract 2.1); a schema cannot say so without a pattern everywhere.
@@ -54,15 +51,14 @@ with run():
     # Requests without a token are part of the run; the penalty for them (2.9) has its own test.
     fp = Flowplane(Postgres(), conf={"auth.failure_limit": 0})
     conf = util.tmp() / "schemathesis.toml"
-    conf.write_text(CONF.format(bodies="" if LONG else SHORT))
+    conf.write_text(CONF.format(bodies="" if util.LONG else SHORT))
     # How long the making of a request takes is no finding: the machine may be slow.
     command = [sys.executable, "-m", "schemathesis.cli", "--no-color", "--config-file", str(conf), "run",
                f"http://127.0.0.1:{fp.api_port}/api-docs/openapi.json", "--header", f"Authorization: Bearer {fp.token}",
                "--checks", "all", "--phases", "coverage,fuzzing,stateful", "--workers", "1", "--suppress-health-check", "all",
                "--continue-on-failure", "--no-shrink", "--warnings", "off"]
-    if LONG:
-        tap.diag(f"FP_SEED={SEED}")
-        command += ["--max-time", str(SECONDS), "--seed", SEED, "--generation-database", "none"]
+    if util.LONG:
+        command += ["--max-time", str(SECONDS), "--seed", str(util.seed()), "--generation-database", "none"]
     else:
         command += ["--max-examples", "4", "--generation-deterministic"]
     r = subprocess.run(command, capture_output=True, text=True, cwd=util.tmp())

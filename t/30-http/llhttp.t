@@ -74,8 +74,8 @@ def mutate(r, data):
 
 with tap.run():
     e = Echo(header_timeout=3000, request_timeout=3000)
-    r = random.Random(20301102)
-    cases = [mutate(r, r.choice(SEEDS)) for _ in range(3000)]
+    r = random.Random(util.seed(20301102))
+    cases = [mutate(r, r.choice(SEEDS)) for _ in range(util.rounds(3000))]
     both = refused = 0
     wrong, looser = [], []
     for data in cases:

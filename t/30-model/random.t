@@ -1,16 +1,15 @@
 #!/usr/bin/env python3
 """Bodies mutated at random: refused with problems that point into the body, or accepted and stable (response = request).
 
-FP_SEED repeats a run, FP_ROUNDS makes it longer."""
+FP_SEED repeats a run; FP_LONG=1, FP_ROUNDS: a longer one."""
 import copy
-import os
 import random
 
 import fp_model
 import fp_tap as tap
+import fp_util as util
 
-SEED = int(os.environ.get("FP_SEED", random.randrange(10**9)))
-ROUNDS = int(os.environ.get("FP_ROUNDS", "1500"))
+ROUNDS = util.rounds(1500)
 VALUES = [None, True, False, 0, 1, -1, 2**32, 2**53, 2**53 + 1, 1.5, 1e300, "", " ", "x", "/", "ü", "\u0001", "a.b", "10.0.0.1", "[::1]",
           "(", "{", [], {}, [None], [[]], {"": 1}, {"type": "x"}, {"@type": "x"}, {"type_url": "a/b", "value": ""}, {"disabled": True},
           {"Cluster": {"name": "a"}}, {"Exact": "/"}, {"Redirect": {}}, {"Typed": {}}, {"name": "a", "filter_type": {"TcpProxy": {"cluster": "c"}}}]
@@ -69,8 +68,7 @@ def resolves(body, pointer):
 
 
 with tap.run():
-    tap.diag(f"FP_SEED={SEED}")
-    r = random.Random(SEED)
+    r = random.Random(util.seed())
     model = fp_model.Model()
     accepted = refused = 0
     bad = []

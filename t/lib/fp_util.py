@@ -28,6 +28,7 @@ def _sanitized():
 
 SANITIZED = _sanitized()
 SLOW = float(os.environ.get("FP_SLOW", "4" if SANITIZED else "1"))
+LONG = os.environ.get("FP_LONG") == "1"  # make check-long
 PATIENCE = 60.0
 
 
@@ -35,6 +36,18 @@ def patience(deadline=0.0):
     """The seconds to wait at most.  A deadline ends the test of a broken program and measures nothing: what a test
     thinks is enough is raised to what a machine under load may take."""
     return max(deadline, PATIENCE) * SLOW
+
+
+def rounds(short, long=None):
+    """How often a test repeats: `short`, FP_LONG=1: `long` or ten times that; FP_ROUNDS says it."""
+    return int(os.environ.get("FP_ROUNDS", (long or 10 * short) if LONG else short))
+
+
+def seed(short=None):
+    """Of a test's random input, printed: FP_SEED repeats a run.  `short`: always that one, but with FP_LONG=1."""
+    chosen = int(os.environ.get("FP_SEED", random.randrange(10**9) if LONG or short is None else short))
+    tap.diag(f"FP_SEED={chosen}")
+    return chosen
 
 
 class Timeout(AssertionError):
