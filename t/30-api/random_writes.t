@@ -5,6 +5,7 @@ import collections
 import json
 import random
 
+import fp_util as util
 import fp_xds as xds
 from fp_harness import Flowplane, Postgres, wait_until
 from fp_tap import diag, is_, ok, run
