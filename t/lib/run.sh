@@ -6,7 +6,7 @@ if [ -z "${FP_PYTHON:-}" ]; then
     if [ -x "$cache/venv/bin/python3" ]; then FP_PYTHON=$cache/venv/bin/python3; else FP_PYTHON=python3; fi
 fi
 if [ -z "${FP_ENVOY:-}" ] && [ -x "$cache/venv/bin/envoy" ]; then FP_ENVOY=$cache/venv/bin/envoy; fi
-PATH=$PATH:/usr/sbin:/sbin:$cache/root/usr/sbin
+PATH=$PATH:/usr/sbin:/sbin:$cache/root/usr/sbin:$cache/bin
 FP_OBJS=${FP_OBJS:-objs}
 FP_TOP=$(pwd)
 PYTHONPATH=$FP_TOP/t/lib${PYTHONPATH:+:$PYTHONPATH}
