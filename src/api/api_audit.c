@@ -8,6 +8,7 @@
 #include "core/core_log.h"
 #include "core/core_mem.h"
 #include "obs/obs_metric.h"
+#include "obs/obs_span.h"
 #include "store/store_audit.h"
 
 #define FLUSH_MS       50
@@ -18,11 +19,21 @@
 #define SUPPRESSED_N   64
 #define LIMIT_DEFAULT  100
 #define USE_PER_MINUTE 1
+#define TRACED_N       32 /* rows of a batch that have a span */
+
+struct traced { /* requests whose rows are in a batch, and when the row was made */
+    unsigned n;
+    struct {
+        struct fp_trace at;
+        uint64_t since_ns;
+    } items[TRACED_N];
+};
 
 struct batch { /* rows on their way to the database, one statement at a time */
     struct fp_api *api;
     bool uses; /* of tokens: fp_store_audit_used */
     struct fp_buf waiting, sent;
+    struct traced waiting_traced, sent_traced;
     bool busy;
     uint64_t lost_n;
     struct fp_timer timer;
@@ -51,6 +62,28 @@ static void soon(struct batch *b, uint64_t ms)
         fp_timer_start(b->api->loop, &b->timer, ms);
 }
 
+static void trace(struct batch *b, const struct fp_trace *at)
+{
+    struct traced *t = &b->waiting_traced;
+    if (at && at->sampled && t->n < TRACED_N) {
+        t->items[t->n].at = *at;
+        t->items[t->n++].since_ns = fp_clock_mono_ns();
+    }
+}
+
+/* The spans audit_write: from the row to the answer of the database that took it. */
+static void end_spans(struct batch *b, bool failed)
+{
+    struct traced *t = &b->sent_traced;
+    for (unsigned i = 0; i < t->n; i++) {
+        struct fp_span s;
+        fp_span_begin(&s, FP_SPAN_AUDIT_WRITE, &t->items[i].at);
+        fp_span_since(&s, t->items[i].since_ns);
+        fp_span_end(&s, failed);
+    }
+    t->n = 0;
+}
+
 static void flushed(enum fp_store_outcome outcome, uint64_t rows_n, void *arg)
 {
     struct batch *b = arg;
@@ -66,6 +99,7 @@ static void flushed(enum fp_store_outcome outcome, uint64_t rows_n, void *arg)
         b->waiting = b->sent;
         b->sent = swap;
     }
+    end_spans(b, outcome != FP_STORE_DONE);
     fp_buf_clear(&b->sent);
     if (b->waiting.len)
         soon(b, outcome == FP_STORE_UNAVAILABLE ? RETRY_MS : FLUSH_MS);
@@ -79,6 +113,8 @@ static void flush(struct fp_timer *t)
     b->sent = b->waiting;
     b->waiting = swap;
     fp_buf_clear(&b->waiting);
+    b->sent_traced = b->waiting_traced;
+    b->waiting_traced.n = 0;
     b->busy = true;
     if (b->lost_n)
         fp_log_warn(FP_LOG_AUDIT, "%llu audit rows are lost: the database does not take them",
@@ -93,7 +129,7 @@ static void flush(struct fp_timer *t)
     fp_buf_fini(&list);
 }
 
-static void append(struct batch *b, struct fp_str row)
+static void append(struct batch *b, struct fp_str row, const struct fp_trace *at)
 {
     if (b->waiting.len + row.len > BATCH_BYTES) {
         b->lost_n++;
@@ -102,6 +138,7 @@ static void append(struct batch *b, struct fp_str row)
     if (b->waiting.len)
         fp_buf_append_byte(&b->waiting, ',');
     fp_buf_append_str(&b->waiting, row);
+    trace(b, at);
     soon(b, FLUSH_MS);
 }
 
@@ -132,10 +169,10 @@ static void row_begin(struct fp_buf *b, struct fp_api_call *c, const char *event
     fp_buf_printf(b, ",\"at\":%.3f,\"metadata\":{", (double)fp_clock_wall_ms() / 1000);
 }
 
-static void row_end(struct batch *batch, struct fp_buf *b)
+static void row_end(struct batch *batch, struct fp_buf *b, const struct fp_trace *at)
 {
     fp_buf_append_c(b, "}}");
-    append(batch, fp_buf_str(b));
+    append(batch, fp_buf_str(b), at);
     fp_buf_fini(b);
 }
 
@@ -146,7 +183,7 @@ void api_audit_forbidden(struct fp_api_call *c, const char *required)
     member(&b, "method", c->r->method);
     member(&b, "path", api_masked(c, c->r->path));
     member(&b, "required", fp_str_of(required));
-    row_end(&c->api->audit->rows, &b);
+    row_end(&c->api->audit->rows, &b, api_trace_auth_at(c));
 }
 
 /* Once a minute and token, whichever worker: the statement decides whether a row is due. */
@@ -165,7 +202,7 @@ void api_audit_used(struct fp_api_call *c)
         fp_buf_append_json(&b, scope);
     }
     fp_buf_append_byte(&b, ']');
-    row_end(&c->api->audit->uses, &b);
+    row_end(&c->api->audit->uses, &b, api_trace_auth_at(c));
 }
 
 /* ---- failures: bounded by address */
@@ -232,7 +269,7 @@ static void sweep(struct fp_timer *t)
         member(&b, "reason", fp_str_of(s->reason));
         member(&b, "path", fp_str_of(s->path));
         fp_buf_printf(&b, ",\"suppressed\":%llu", (unsigned long long)s->n);
-        row_end(&a->rows, &b);
+        row_end(&a->rows, &b, NULL);
         memset(s, 0, sizeof(*s));
     }
     if (left)
@@ -258,7 +295,7 @@ void api_audit_failed(struct fp_api_call *c, enum fp_auth_verdict v, struct fp_s
         fp_buf_printf(&b, ",\"suppressed\":%llu", (unsigned long long)s->n);
     if (s)
         memset(s, 0, sizeof(*s));
-    row_end(&a->rows, &b);
+    row_end(&a->rows, &b, api_trace_auth_at(c));
 }
 
 /* ---- the query */

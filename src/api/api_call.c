@@ -5,6 +5,7 @@
  */
 #include "api/api_int.h"
 #include "codec/codec_hash.h"
+#include "core/core_log.h"
 
 static bool request_id_ok(struct fp_str id)
 {
@@ -185,6 +186,12 @@ struct fp_http_verdict api_call_headers(struct fp_http_request *r, void *arg)
                                                       : api->o.body_limit_bytes};
 }
 
+/* What is logged until the loop goes on is about this request; statements carry it further. */
+static struct fp_log_scope enter(const struct fp_api_call *c)
+{
+    return fp_log_scope_set((struct fp_log_scope){c->request_id, api_trace_id(c)});
+}
+
 static void found(struct fp_api_call *c)
 {
     if (admitted_known(c))
@@ -195,10 +202,12 @@ void api_call_request(struct fp_http_request *r, void *api)
 {
     struct fp_api_call *c = r->user;
     (void)api;
+    struct fp_log_scope before = enter(c);
     if (c->unknown)
         api_auth_look_up(c, found);
     else
         c->route->handler(c);
+    fp_log_scope_set(before);
 }
 
 bool api_call_sees(const struct fp_api_call *c, struct fp_str team)

@@ -46,6 +46,7 @@ struct api_headers { /* a response's own headers; the common ones are added */
 
 struct fp_api_call;
 struct api_trace;
+struct fp_trace;
 typedef void (*fp_api_handler)(struct fp_api_call *c);
 
 enum {
@@ -145,10 +146,12 @@ bool api_call_yaml(const struct fp_api_call *c); /* the body is YAML (routes wit
 /* api_trace.c: spans; no-ops while tracing is off */
 void api_trace_begin(struct fp_api_call *c);
 struct fp_str api_trace_context(const struct fp_api_call *c); /* of http_request, or null */
+struct fp_str api_trace_id(const struct fp_api_call *c);      /* 32 hex digits, or null */
 void api_trace_auth(struct fp_api_call *c);
+const struct fp_trace *api_trace_auth_at(const struct fp_api_call *c); /* or NULL */
 void api_trace_auth_end(struct fp_api_call *c, const char *result, bool failed);
-void api_trace_db(struct fp_api_call *c); /* before a statement is sent */
-void api_trace_db_end(struct fp_api_call *c);
+void api_trace_db(struct fp_api_call *c); /* before a statement is made; once for all its parts */
+void api_trace_db_end(struct fp_api_call *c, bool failed);
 void api_trace_end(struct fp_api_call *c, struct api_headers *h, struct fp_str path, int status);
 
 /* api_metric.c: a method by number */

@@ -59,10 +59,12 @@ static void log_access(struct fp_api_call *c, int status)
         {.key = "user_id", .type = FP_LOG_F_NULL},
         FP_LOG_S("request_id", c->request_id),
         FP_LOG_S("remote", fp_str_of(fp_addr_ip_text(&c->client, ip))),
+        FP_LOG_S("trace_id", api_trace_id(c)),
     };
     if (c->user_id.data)
         f[4] = FP_LOG_S("user_id", c->user_id);
-    fp_log_write(FP_LOG_INFO, FP_LOG_API, f, sizeof(f) / sizeof(f[0]), "API request processed");
+    size_t n = sizeof(f) / sizeof(f[0]) - !c->trace;
+    fp_log_write(FP_LOG_INFO, FP_LOG_API, f, n, "API request processed");
 }
 
 static void count(const struct fp_api_call *c, int status)
@@ -102,6 +104,7 @@ void api_respond(struct fp_api_call *c, int status, struct api_headers *h, struc
     log_access(c, status);
     count(c, status);
     atomic_fetch_add_explicit(&c->api->o.slot->http_requests, 1, memory_order_relaxed);
+    fp_log_scope_set((struct fp_log_scope){.request_id = FP_STR_NULL}); /* the request ends here */
     struct fp_http_response resp = {
         .status = status, .headers = h->items, .headers_n = h->n, .body = body};
     if (c->page && body.len) {

@@ -401,7 +401,8 @@ static void applied(const struct fp_store_applied *res, void *arg)
 {
     struct fp_api_call *c = arg;
     struct api_set *s = c->user;
-    api_trace_db_end(c);
+    api_trace_db_end(c,
+                     res->outcome == FP_APPLIED_REFUSED || res->outcome == FP_APPLIED_UNAVAILABLE);
     if (refused(s, res))
         return;
     if (s->apply.dry_run)

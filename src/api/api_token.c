@@ -183,7 +183,7 @@ static void written(const struct fp_token_result *res, void *arg)
     struct write *w = c->user;
     bool changed = res->outcome == FP_TOKEN_DONE;
     bool create = strcmp(w->action, "create") == 0;
-    api_trace_db_end(c);
+    api_trace_db_end(c, res->outcome == FP_TOKEN_REFUSED || res->outcome == FP_TOKEN_UNAVAILABLE);
     if (refused(c, res))
         return;
     if (changed) {

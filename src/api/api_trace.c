@@ -7,6 +7,7 @@
 
 struct api_trace {
     struct fp_span request, auth, db;
+    bool joined; /* the caller's trace */
     char text[FP_TRACE_TEXT_BYTES];
 };
 
@@ -24,7 +25,8 @@ void api_trace_begin(struct fp_api_call *c)
         t->request.at.sampled = false;
     fp_span_str(&t->request, "method", c->r->method);
     fp_span_str(&t->request, "request_id", c->request_id);
-    if (parent.known)
+    t->joined = parent.known;
+    if (t->joined)
         fp_span_state(&t->request, fp_http_header(c->r, "tracestate"));
     fp_trace_text(&t->request.at, t->text);
 }
@@ -34,10 +36,20 @@ struct fp_str api_trace_context(const struct fp_api_call *c)
     return c->trace ? fp_str_of(c->trace->text) : FP_STR_NULL;
 }
 
+struct fp_str api_trace_id(const struct fp_api_call *c)
+{
+    return c->trace ? fp_str_n(c->trace->text + sizeof("00-") - 1, 32) : FP_STR_NULL;
+}
+
 void api_trace_auth(struct fp_api_call *c)
 {
     if (c->trace)
         fp_span_begin(&c->trace->auth, FP_SPAN_AUTH, &c->trace->request.at);
+}
+
+const struct fp_trace *api_trace_auth_at(const struct fp_api_call *c)
+{
+    return c->trace && c->trace->auth.at.known ? &c->trace->auth.at : NULL;
 }
 
 void api_trace_auth_end(struct fp_api_call *c, const char *result, bool failed)
@@ -50,25 +62,25 @@ void api_trace_auth_end(struct fp_api_call *c, const char *result, bool failed)
 
 void api_trace_db(struct fp_api_call *c)
 {
-    if (!c->trace)
+    if (!c->trace || c->trace->db.running)
         return;
-    fp_span_end(&c->trace->db, false); /* a second statement of the same call */
     fp_span_begin(&c->trace->db, FP_SPAN_DB_TRANSACTION, &c->trace->request.at);
 }
 
-void api_trace_db_end(struct fp_api_call *c)
+void api_trace_db_end(struct fp_api_call *c, bool failed)
 {
     if (c->trace)
-        fp_span_end(&c->trace->db, false);
+        fp_span_end(&c->trace->db, failed);
 }
 
 void api_trace_end(struct fp_api_call *c, struct api_headers *h, struct fp_str path, int status)
 {
     if (!c->trace)
         return;
-    fp_span_end(&c->trace->db, status >= 500);
     fp_span_str(&c->trace->request, "path", path);
     fp_span_int(&c->trace->request, "status", status);
     api_header_add(h, "traceparent", fp_str_of(c->trace->text));
+    if (c->trace->joined && fp_trace_state_ok(fp_http_header(c->r, "tracestate")))
+        api_header_add(h, "tracestate", fp_http_header(c->r, "tracestate"));
     fp_span_end(&c->trace->request, status >= 500);
 }

@@ -118,7 +118,7 @@ static void conflict(struct fp_api_call *c, const char *pointer, enum fp_problem
 /* Every outcome that is not a success; true when it has been answered. */
 bool api_write_refused(struct fp_api_call *c, const struct fp_store_result *res)
 {
-    api_trace_db_end(c);
+    api_trace_db_end(c, res->outcome == FP_STORE_REFUSED || res->outcome == FP_STORE_UNAVAILABLE);
     switch (res->outcome) {
     case FP_STORE_DONE:
     case FP_STORE_UNCHANGED:

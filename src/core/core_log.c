@@ -13,6 +13,7 @@
 enum {
     VALUE_MAX_BYTES = 8192, /* of one message or value; the rest is cut and marked */
     ROLE_MAX_BYTES = 32,
+    FIELDS_MAX = 16, /* of a line that has a scope */
 };
 
 static struct {
@@ -22,6 +23,7 @@ static struct {
     uint64_t dropped;
     bool torn; /* the last write was partial: the next one starts on a new line */
     struct fp_buf line;
+    struct fp_log_scope scope;
 } sink = {.fd = STDOUT_FILENO};
 
 static const char *const level_texts[] = {"OFF", "ERROR", "WARN", "INFO", "DEBUG", "TRACE"};
@@ -188,6 +190,39 @@ static void build_text(struct fp_buf *b, const char *level, const char *target, 
     fp_buf_printf(b, " pid=%d%s%s\n", (int)getpid(), sink.role[0] ? "/" : "", sink.role);
 }
 
+struct fp_log_scope fp_log_scope(void)
+{
+    return sink.scope;
+}
+
+struct fp_log_scope fp_log_scope_set(struct fp_log_scope s)
+{
+    struct fp_log_scope before = sink.scope;
+    sink.scope = s;
+    return before;
+}
+
+static size_t add_scope(struct fp_log_field *out, size_t n, const char *key, struct fp_str value)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(out[i].key, key) == 0)
+            return n;
+    if (value.data)
+        out[n++] = FP_LOG_S(key, value);
+    return n;
+}
+
+/* The line's own fields, then those of the scope that it lacks. */
+static size_t with_scope(struct fp_log_field out[FIELDS_MAX], const struct fp_log_field *fields,
+                         size_t n)
+{
+    FP_ASSERT(n <= FIELDS_MAX - 2);
+    if (n)
+        memcpy(out, fields, n * sizeof(*out));
+    n = add_scope(out, n, "request_id", sink.scope.request_id);
+    return add_scope(out, n, "trace_id", sink.scope.trace_id);
+}
+
 static void emit(const struct fp_buf *b)
 {
     ssize_t n;
@@ -205,10 +240,12 @@ void fp_log_write(enum fp_log_level level, const char *target, const struct fp_l
     char time[FP_CLOCK_TEXT_BYTES];
     struct fp_buf *b = &sink.line, message = {0};
     int saved = errno; /* callers format errno after they log */
+    struct fp_log_field all[FIELDS_MAX];
     va_list ap;
     va_start(ap, fmt);
     fp_buf_vprintf(&message, fmt, ap);
     va_end(ap);
+    n = with_scope(all, fields, n);
     fp_buf_clear(b);
     if (sink.torn)
         fp_buf_append_byte(b, '\n');
@@ -216,7 +253,7 @@ void fp_log_write(enum fp_log_level level, const char *target, const struct fp_l
         fp_buf_append_c(b, "{\"timestamp\":\"");
     fp_buf_append_c(b, fp_clock_rfc3339(time, fp_clock_wall_ms(), false));
     (sink.format == FP_LOG_JSON ? build_json : build_text)(b, level_texts[level], target,
-                                                           fp_buf_str(&message), fields, n);
+                                                           fp_buf_str(&message), all, n);
     emit(b);
     fp_buf_fini(&message);
     errno = saved;

@@ -48,6 +48,14 @@ void fp_log_process_set(
     const char *role);         /* "master", "watcher", "worker 0": shown in text lines' pid field */
 uint64_t fp_log_dropped(void); /* lines that a full pipe refused */
 
+/* The request that lines are about, for those that do not say so themselves; data == NULL: none.
+ * Borrowed until the next call, which the one who set it makes before it returns to the loop. */
+struct fp_log_scope {
+    struct fp_str request_id, trace_id;
+};
+struct fp_log_scope fp_log_scope_set(struct fp_log_scope s); /* returns the one before */
+struct fp_log_scope fp_log_scope(void);
+
 bool fp_log_on(enum fp_log_level level, const char *target);
 void fp_log_write(enum fp_log_level level, const char *target, const struct fp_log_field *fields,
                   size_t n, const char *fmt, ...) __attribute__((format(printf, 5, 6)));

@@ -7,6 +7,7 @@
 #include "core/core_clock.h"
 #include "fp_config.h"
 #include "master/master.h"
+#include "obs/obs_commit.h"
 #include "obs/obs_status.h"
 #include "obs/obs_limit.h"
 #include "obs/obs_metric.h"
@@ -137,6 +138,7 @@ static int run(struct main_options *o)
     struct fp_page *page = fp_shared_pages_new(sizeof(*page));
     page->limits = fp_limits_new();
     page->metrics = fp_metrics_new();
+    page->commits = fp_commits_new();
     atomic_store(&page->started_ms, fp_clock_mono_ms());
     atomic_store(&page->started_wall_s, (uint64_t)fp_clock_wall_ms() / 1000);
     page->status = fp_status_new(c->process.workers, c->xds.max_streams);

@@ -14,13 +14,16 @@
 #include "os/os_file.h"
 #include "os/os_process.h"
 #include "os/os_signal.h"
+#include "obs/obs_export.h"
 #include "obs/obs_metric.h"
 #include "watch/watch.h"
+#include "worker/worker.h"
 #include "main/main_int.h"
 
 #define DESCRIPTORS_MAX_BYTES (64u << 20)
 #define SECRET_MAX_BYTES      4096
 #define LAST_WORDS_MS         1000
+#define TRACES_LINGER_MS      500
 
 struct watcher {
     struct fp_child *child;
@@ -31,6 +34,7 @@ struct watcher {
     struct fp_timer startup; /* database.startup_timeout */
     struct fp_watch *watch;
     struct fp_pb_pool *pool;
+    struct fp_export *traces; /* NULL: tracing is off */
     struct fp_store_seed seed;
     const char *seed_why; /* set when announce refused */
     int status;
@@ -265,6 +269,7 @@ static void run(struct watcher *w)
 {
     const struct fp_conf *c = w->child->conf;
     w->startup = (struct fp_timer){.cb = startup_due, .arg = w};
+    w->traces = fp_worker_traces_open(w->loop, c);
     if (!open_watch(w))
         return;
     if (wants_exit(w->child) && !atomic_load(&w->child->page->published_revision))
@@ -301,6 +306,7 @@ int main_watcher_run(struct fp_child *child)
     fp_signals_free(&sig);
     fp_io_stop(&w.master_io);
     fp_channel_free(&w.channel);
+    fp_export_close(&w.traces, TRACES_LINGER_MS); /* alone on the loop by now */
     fp_loop_free(&w.loop);
     fp_arena_free(&w.arena);
     return w.status;

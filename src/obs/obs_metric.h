@@ -36,6 +36,7 @@ enum fp_metric {
     FP_METRIC_SPANS_DROPPED,
     FP_METRIC_N
 };
+enum { FP_METRIC_PUBLISHED, FP_METRIC_ACKED }; /* stages of FP_METRIC_PROPAGATION */
 
 struct fp_metrics;
 struct fp_metrics *fp_metrics_new(void); /* shared pages; never NULL */

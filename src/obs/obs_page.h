@@ -8,6 +8,7 @@
 
 #define FP_PAGE_SLOTS 256
 
+struct fp_commits;
 struct fp_limits;
 struct fp_metrics;
 struct fp_status;
@@ -40,6 +41,7 @@ struct fp_page {
     /* Ends of the certificates in use, since 1970; 0: none.  Any worker; names in api_metric.c. */
     _Atomic uint64_t certificate_end_s[FP_PAGE_CERTIFICATES];
     struct fp_metrics *metrics; /* obs_metric.h; made with the page */
+    struct fp_commits *commits; /* obs_commit.h; made with the page */
     struct fp_limits *limits;   /* obs_limit.h; made with the page */
     struct fp_status *status; /* of nodes (obs_status.h); set before the first fork, may be NULL */
     struct fp_page_slot slot[FP_PAGE_SLOTS];

@@ -311,6 +311,11 @@ void store_load_done(struct fp_follow *f, bool ok)
         pump(f);
 }
 
+const struct fp_follow_commits *fp_follow_commits(const struct fp_follow *f)
+{
+    return &f->load.commits;
+}
+
 static void on_refuse(struct fp_task *t)
 {
     struct fp_follow *f = t->arg;

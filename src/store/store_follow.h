@@ -3,6 +3,7 @@
  * connection of its own.  Asynchronous like store.h.
  */
 #pragma once
+#include "obs/obs_commit.h"
 #include "store/store.h"
 
 struct fp_follow;
@@ -65,6 +66,16 @@ typedef void (*fp_follow_done_cb)(bool ok, bool full, const struct fp_follow_rev
                                   void *arg);
 void fp_follow_load(struct fp_follow *f, const struct fp_follow_revision *since,
                     fp_follow_row_cb row, fp_follow_done_cb done, void *arg);
+/*
+ * In done, after a load of changes: the oldest commit it holds, then the newest ones that are
+ * traced, as far as there is room; the trace of each is that of the write.
+ */
+#define FP_FOLLOW_COMMITS 9
+struct fp_follow_commits {
+    unsigned n;
+    struct fp_commit items[FP_FOLLOW_COMMITS];
+};
+const struct fp_follow_commits *fp_follow_commits(const struct fp_follow *f);
 /* Stores what the watcher encoded itself, with its references; guarded by version, bumps nothing.
  * Copied. */
 void fp_follow_store_encoded(struct fp_follow *f, enum fp_kind kind, struct fp_str name,

@@ -10,6 +10,7 @@ struct follow_load { /* while wanted or running */
     bool wanted, running, full;
     bool since_set;
     struct fp_follow_revision since, now;
+    struct fp_follow_commits commits;
     bool now_set, unknown, rewrite; /* from the head row */
     fp_follow_row_cb row;
     fp_follow_done_cb done;

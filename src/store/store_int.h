@@ -4,6 +4,7 @@
 #include "core/core_arena.h"
 #include "core/core_buf.h"
 #include "core/core_kind.h"
+#include "core/core_log.h"
 #include "event/event_loop.h"
 #include "store/store.h"
 
@@ -100,6 +101,7 @@ struct store_request {
     void *owner;          /* fp_store_forget */
     bool forgotten;       /* the owner is gone: it must not be told */
     void *arg;
+    struct fp_log_scope scope; /* of who asks, and of what done logs */
     int tries;
     uint64_t due_ms;     /* waiting only: fails then */
     uint64_t timeout_ms; /* of its statement; 0: the store's */

@@ -61,8 +61,20 @@ static const char all_sql[] =
     "  t.name, t.version, t.created_at, t.updated_at, NULL, NULL, NULL, t.secret_hash, t.status,\n"
     "  t.scopes, t.expires_at, NULL, NULL FROM tokens t";
 
-/* The same columns; $1 epoch, $2 revision, $3 commit id of what the follower has. */
-static const char some_sql[] = "SELECT * FROM flowplane_changes($1::uuid, $2::bigint, $3::uuid)";
+/* The same columns; $1 epoch, $2 revision, $3 commit id of what the follower has.  Rows of kind
+ * 'commit' hold trace context, revision and time: of the oldest commit, and, with $4, of the newest
+ * ones that are traced. */
+#define COMMIT(context)                                                                            \
+    "'commit', '', " context ", NULL, NULL, NULL, NULL, NULL, x.revision, x.created_at,\n"         \
+    "  x.created_at, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM config_changes x\n"
+static const char some_sql[] =
+    "SELECT * FROM flowplane_changes($1::uuid, $2::bigint, $3::uuid)\n"
+    "UNION ALL (SELECT " COMMIT(
+        "NULL") "WHERE x.revision > $2::bigint ORDER BY x.revision LIMIT 1)\n"
+                "UNION ALL (SELECT DISTINCT ON (x.revision) " COMMIT(
+                    "x.trace_context") "WHERE $4::bigint > 0 AND x.revision > $2::bigint AND "
+                                       "x.trace_context LIKE '%-01'\n"
+                                       "  ORDER BY x.revision DESC LIMIT $4::bigint)";
 
 static const char epoch_sql[] = "SELECT flowplane_new_epoch($1::uuid, $2::bigint)";
 
@@ -118,6 +130,17 @@ static void head_row(struct follow_load *l, const PGresult *r)
     l->rewrite = fp_str_eq_c(status, "unknown");
 }
 
+static void commit_row(struct fp_follow_commits *c, const PGresult *r)
+{
+    struct fp_commit x = {
+        .revision = (uint64_t)store_cell_i64(r, 0, C_VERSION),
+        .wall_ms = store_cell_wall_ms(r, 0, C_CREATED),
+    };
+    fp_trace_parse(&x.at, store_cell(r, 0, C_NAME));
+    if (c->n < FP_FOLLOW_COMMITS)
+        c->items[c->n++] = x;
+}
+
 /* "cluster shop": kind and name; a kind has no blank. */
 static size_t references(struct fp_str cell, struct fp_ref *out)
 {
@@ -154,6 +177,10 @@ static void on_row(const PGresult *r, void *arg)
 
     if (kind.len == 0) {
         head_row(&f->load, r);
+        return;
+    }
+    if (fp_str_eq_c(kind, "commit")) {
+        commit_row(&f->load.commits, r);
         return;
     }
     struct fp_follow_row row = {.kind = fp_kind_by_name(kind),
@@ -247,7 +274,9 @@ static void send_load(struct fp_follow *f)
         store_param_uuid(&p, f->load.since.epoch);
         store_param_i64(&p, scratch, (int64_t)f->load.since.revision);
         store_param_uuid(&p, f->load.since.commit_id);
+        store_param_i64(&p, scratch, fp_spans_on() ? FP_FOLLOW_COMMITS - 1 : 0);
     }
+    f->load.commits.n = 0;
     f->load.now_set = f->load.unknown = false;
     store_conn_send(f->conn, &(struct store_query){.name = f->load.full ? "load" : "load changes",
                                                    .sql = f->load.full ? all_sql : some_sql,

@@ -47,6 +47,11 @@ struct store_request *store_request_new(const char *name, const char *sql)
     r->arena = a;
     r->name = name;
     r->sql = sql;
+    struct fp_log_scope scope = fp_log_scope();
+    if (scope.request_id.data)
+        r->scope.request_id = fp_arena_str(a, scope.request_id);
+    if (scope.trace_id.data)
+        r->scope.trace_id = fp_arena_str(a, scope.trace_id);
     return r;
 }
 
@@ -54,7 +59,9 @@ static void answer(struct store_request *r, const struct store_answer *a)
 {
     struct fp_arena *arena = r->arena;
     fp_list_remove(&r->link);
+    struct fp_log_scope before = fp_log_scope_set(r->scope);
     r->done(a, r->arg);
+    fp_log_scope_set(before);
     fp_arena_free(&arena);
 }
 

@@ -26,6 +26,7 @@ struct fp_watch {
     struct fp_arena *arena;        /* of the load under way */
     uint64_t generation, usage_ms;
     uint64_t last_load_ms, window_ms; /* debounce */
+    uint64_t load_ns;                 /* when the load under way, or the last one, began */
     unsigned news_n;                  /* changes told since the last load began */
     struct fp_timer debounce, cache_use, cache_save;
     bool cache_failed; /* told; not again before it has worked */
@@ -61,6 +62,38 @@ static void tell_usage(struct fp_watch *w)
     w->usage_ms = fp_loop_now_ms(w->loop);
 }
 
+/* The spans snapshot_build: one in the trace of each write that this generation brings. */
+static void begin_spans(const struct fp_watch *w, const struct fp_follow_commits *c,
+                        const struct fp_snap_meta *meta, struct fp_span *spans)
+{
+    for (unsigned i = 0; i < c->n; i++) {
+        spans[i].running = false;
+        if (!c->items[i].at.known)
+            continue;
+        fp_span_begin(&spans[i], FP_SPAN_SNAPSHOT_BUILD, &c->items[i].at);
+        fp_span_since(&spans[i], w->load_ns);
+        fp_span_int(&spans[i], "revision", (int64_t)c->items[i].revision);
+        fp_span_int(&spans[i], "generation", (int64_t)meta->generation);
+    }
+}
+
+/* Workers find their spans' parents on the page, before they find the generation. */
+static void tell_commits(struct fp_watch *w, const struct fp_follow_commits *c,
+                         const struct fp_span *spans)
+{
+    for (unsigned i = 0; i < c->n; i++) {
+        struct fp_commit x = c->items[i];
+        x.at = spans[i].running ? spans[i].at : (struct fp_trace){.known = false};
+        fp_commits_add(w->o.page->commits, &x);
+    }
+}
+
+static void end_spans(const struct fp_follow_commits *c, struct fp_span *spans, bool failed)
+{
+    for (unsigned i = 0; i < c->n; i++)
+        fp_span_end(&spans[i], failed);
+}
+
 static void build(struct fp_watch *w)
 {
     struct fp_snap_meta meta = {
@@ -72,13 +105,19 @@ static void build(struct fp_watch *w)
     memcpy(meta.epoch, w->now.epoch, sizeof(meta.epoch));
     memcpy(meta.commit_id, w->now.commit_id, sizeof(meta.commit_id));
     uint64_t start = fp_clock_mono_ns();
+    const struct fp_follow_commits *commits = fp_follow_commits(w->follow);
+    struct fp_span spans[FP_FOLLOW_COMMITS];
+    begin_spans(w, commits, &meta, spans);
     int err = watch_build(&w->rows, w->o.pool, &meta, &fd);
     if (err < 0) {
+        end_spans(commits, spans, true);
         fp_log_error(FP_LOG_SNAPSHOT, "revision %llu cannot be built, serving the one before: %s",
                      (unsigned long long)meta.revision, fp_err_text(err));
         return;
     }
+    tell_commits(w, commits, spans);
     publish(w, fd, &meta, false);
+    end_spans(commits, spans, false);
     tell_usage(w);
     fp_log_debug(FP_LOG_SNAPSHOT, "published revision %llu, generation %llu, built in %llu us",
                  (unsigned long long)meta.revision, (unsigned long long)meta.generation,
@@ -198,6 +237,7 @@ static void load_now(struct fp_timer *t)
     bool quiet = !w->window_ms || ms >= w->last_load_ms + 2 * w->window_ms;
     w->window_ms = quiet ? w->o.debounce_min_ms : w->news_n > 1 ? wider : narrower;
     w->last_load_ms = ms;
+    w->load_ns = fp_clock_mono_ns();
     w->loading = true;
     w->behind = false;
     w->news_n = 0;

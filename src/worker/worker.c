@@ -9,6 +9,7 @@
 #include "core/core_clock.h"
 #include "core/core_mem.h"
 #include "core/core_log.h"
+#include "obs/obs_commit.h"
 #include "obs/obs_export.h"
 #include "obs/obs_metric.h"
 #include "os/os_process.h"
@@ -64,6 +65,16 @@ static void ready(struct fp_worker *w)
     fp_channel_send(w->channel, FP_FRAME_READY, NULL, 0, -1);
 }
 
+/* How long the oldest of the commits that are served from now on has waited for it. */
+static void tell_propagation(struct fp_worker *w, uint64_t before, uint64_t now)
+{
+    int64_t committed_ms = before ? fp_commits_oldest_ms(w->child->page->commits, before, now) : 0;
+    int64_t ms = fp_clock_wall_ms() - committed_ms;
+    if (committed_ms)
+        fp_metric_observe_ns(FP_METRIC_PROPAGATION, FP_METRIC_PUBLISHED, 0,
+                             ms > 0 ? (uint64_t)ms * 1000000 : 0);
+}
+
 static void take_snapshot(struct fp_worker *w, int fd)
 {
     struct fp_snap *s = NULL;
@@ -75,8 +86,10 @@ static void take_snapshot(struct fp_worker *w, int fd)
         return;
     }
     const struct fp_snap_meta *m = fp_snap_meta(s);
+    uint64_t before = atomic_load(&w->slot->revision);
     fp_xds_engine_publish(w->xds, s);
     fp_api_publish(w->api, s);
+    tell_propagation(w, before, m->revision);
     atomic_store(&w->slot->revision, m->revision);
     atomic_store(&w->slot->generation, m->generation);
     fp_log_debug(FP_LOG_SNAPSHOT, "serving generation %llu, revision %llu",

@@ -4,6 +4,7 @@
  */
 #include "core/core_log.h"
 #include "obs/obs_export.h"
+#include "worker/worker.h"
 #include "worker/worker_int.h"
 
 #define URL_MAX_BYTES         4096
@@ -62,9 +63,8 @@ static const struct fp_str *strings(struct fp_worker *w, const struct fp_conf_li
     return out;
 }
 
-static void open_traces(struct fp_worker *w)
+struct fp_export *fp_worker_traces_open(struct fp_loop *loop, const struct fp_conf *c)
 {
-    const struct fp_conf *c = w->child->conf;
     struct fp_export_options o = {
         .service_name = c->observability.service_name,
         .instance_id = c->process.instance_id,
@@ -72,8 +72,7 @@ static void open_traces(struct fp_worker *w)
         .jaeger_endpoint = c->observability.jaeger_endpoint,
         .ratio = c->observability.trace_sampling_ratio,
     };
-    if (c->observability.enable_tracing)
-        w->traces = fp_export_open(w->loop, &o);
+    return c->observability.enable_tracing ? fp_export_open(loop, &o) : NULL;
 }
 
 static void open_api(struct fp_worker *w)
@@ -136,6 +135,7 @@ static void open_xds(struct fp_worker *w)
         .team_from_san = c->xds.team_from_san,
         .require_client_identity = c->xds.require_client_identity,
         .slot = w->slot,
+        .commits = w->child->page->commits,
         .pool = w->pool,
         .reflection = c->xds.reflection,
     };
@@ -174,7 +174,7 @@ bool worker_setup(struct fp_worker *w, const char **why)
     *why = "the built-in descriptors do not load";
     if (!open_pool(w, why) || !worker_tls_open(w, why))
         return false;
-    open_traces(w);
+    w->traces = fp_worker_traces_open(w->loop, w->child->conf);
     open_store(w);
     open_api(w);
     open_xds(w);

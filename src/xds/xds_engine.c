@@ -5,6 +5,7 @@
  */
 #include <stdio.h>
 #include "core/core_assert.h"
+#include "core/core_clock.h"
 #include "core/core_log.h"
 #include "core/core_mem.h"
 #include "core/core_rand.h"
@@ -90,6 +91,7 @@ void fp_xds_engine_publish(struct fp_xds_engine *e, struct fp_snap *s)
 {
     struct fp_xds_view *old = e->view;
     e->view = fp_xds_view_new(s);
+    e->published_ns = fp_clock_mono_ns();
     fp_xds_view_unref(&old);
     check_references(e);
     if (e->options.slot) {

@@ -5,6 +5,7 @@
 #pragma once
 #include "event/event_loop.h"
 #include "grpc/grpc_server.h"
+#include "obs/obs_commit.h"
 #include "obs/obs_limit.h"
 #include "obs/obs_page.h"
 #include "obs/obs_status.h"
@@ -30,6 +31,7 @@ struct fp_xds_options {
     bool require_client_identity; /* only nodes whose certificate names their team, or, without a
                                      pattern, that have a certificate */
     struct fp_page_slot *slot;
+    struct fp_commits *commits;      /* may be NULL */
     struct fp_status_writer *status; /* NULL: nodes are not shown, streams counted by worker */
     void (*on_nack)(const struct fp_xds_verdict *v, void *arg); /* may be NULL */
     void *on_nack_arg;

@@ -17,6 +17,7 @@ struct fp_xds_engine {
     struct fp_str control_plane;
     struct fp_grpc_server *server; /* for reflection; NULL before register */
     struct fp_xds_view *view;      /* all of the current generation; NULL before the first (E-9) */
+    uint64_t published_ns;         /* monotonic: when view came */
     struct fp_xds_scopes scopes;
     struct fp_xds_names_pool names;
     struct fp_list streams; /* all open ones */

@@ -5,6 +5,7 @@
  */
 #include "obs/obs_metric.h"
 #include "xds/xds_isolate_int.h"
+#include "xds/xds_journey_int.h"
 #include "xds/xds_status_int.h"
 #include "core/core_clock.h"
 #include "core/core_log.h"
@@ -116,6 +117,7 @@ void fp_xds_stream_rejected(struct fp_xds_stream *st, enum fp_kind kind,
     st->engine->counters.nacks++;
     fp_metric_add(FP_METRIC_XDS_NACKS, kind, 0, 0, 1);
     fp_metric_add(FP_METRIC_XDS_RESPONSES, kind, 1, 0, 1);
+    fp_xds_journey_done(st, kind, ts->nack->said.message);
     refuse(ts);
     ts->in_flight = false;
     fp_xds_state_set(&ts->sent, ts->acked);

@@ -10,6 +10,7 @@
 #include "core/core_mem.h"
 #include "obs/obs_metric.h"
 #include "xds/xds_isolate_int.h"
+#include "xds/xds_journey_int.h"
 #include "xds/xds_status_int.h"
 #include "xds/xds_wire_int.h"
 
@@ -60,6 +61,7 @@ void fp_xds_stream_send(struct fp_xds_stream *st, enum fp_kind kind, struct fp_x
     tail[1] = (char)n;
     ts->nonce = st->last_nonce;
     ts->in_flight = true;
+    fp_xds_journey_sent(st, kind, r);
     st->engine->counters.responses++;
     fp_metric_add(FP_METRIC_XDS_PUSHES, kind, 0, 0, 1);
     fp_log_trace(FP_LOG_XDS, "response to %.*s: %s resources=%u bytes=%zu nonce=%x",

@@ -6,6 +6,7 @@
  */
 #include "obs/obs_metric.h"
 #include "xds/xds_isolate_int.h"
+#include "xds/xds_journey_int.h"
 #include "xds/xds_status_int.h"
 #include "pb/pb_guard.h"
 #include <stdio.h>
@@ -180,6 +181,7 @@ static void acknowledged(struct fp_xds_stream *st, enum fp_kind kind)
     st->engine->counters.acks++;
     fp_metric_add(FP_METRIC_XDS_ACKS, kind, 0, 0, 1);
     fp_metric_add(FP_METRIC_XDS_RESPONSES, kind, 0, 0, 1);
+    fp_xds_journey_done(st, kind, FP_STR_NULL);
     fp_xds_isolation_passed(ts);
     fp_xds_stream_resolved(st, kind);
 }
@@ -313,6 +315,7 @@ static void on_close(struct fp_grpc_call *call, void *user)
         fp_xds_state_unref(&ts->refused);
         fp_xds_names_unref(&ts->names);
         fp_xds_isolation_end(ts);
+        fp_xds_journey_free(&ts->journey);
         fp_mem_free(ts->nack);
         fp_mem_free(ts->initial_version);
     }

@@ -27,6 +27,7 @@ struct fp_xds_nack {            /* the last rejection of a type on a stream */
     struct fp_status_nack said; /* its texts are behind the struct */
 };
 
+struct fp_xds_journey;           /* xds_journey_int.h */
 struct fp_xds_subscription {     /* a type on a stream */
     struct fp_xds_names *names;  /* NULL: no request yet */
     struct fp_xds_state *sent;   /* what the client holds when it takes all that was sent; NULL:
@@ -36,6 +37,7 @@ struct fp_xds_subscription {     /* a type on a stream */
     struct fp_xds_state
         *refused; /* by the last verdict: not to be sent again as it is (N-3); or NULL */
     struct fp_xds_nack *nack;           /* NULL: never */
+    struct fp_xds_journey *journey;     /* from a commit to its ACK; NULL: nothing to tell */
     struct fp_xds_isolation *isolation; /* while suspects of a rejection are kept apart (P7) */
     char *initial_version;              /* of the first request, until it is answered (S-16) */
     uint64_t acked_revision;            /* for the status: see xds_status.c */

@@ -31,6 +31,12 @@ void fp_follow_free(struct fp_follow **f)
 {
     *f = NULL;
 }
+const struct fp_follow_commits *fp_follow_commits(const struct fp_follow *f)
+{
+    static const struct fp_follow_commits none;
+    (void)f;
+    return &none;
+}
 void fp_follow_load(struct fp_follow *f, const struct fp_follow_revision *since,
                     fp_follow_row_cb row, fp_follow_done_cb done, void *arg)
 {

@@ -13,7 +13,7 @@ SHORT = {"core", "os", "event", "codec"}
 NOUNS = {"store": ("fp_follow_", "fp_sql_"), "conf": ("fp_child_",),
          "http": ("fp_http1_", "fp_http2_"),
          "obs": ("fp_page_", "fp_limit_", "fp_limits_", "fp_metric_", "fp_metrics_", "fp_status_",
-                 "fp_span_", "fp_spans_", "fp_trace_", "fp_export_")}
+                 "fp_span_", "fp_spans_", "fp_trace_", "fp_export_", "fp_commits_")}
 objs = pathlib.Path(os.environ.get("FP_OBJS", "objs"))
 
 with tap.run():
