@@ -1,8 +1,8 @@
 /*
- * Which file defines a name: for gRPC server reflection, in workers.  Rare, so it searches instead
- * of keeping an index.
+ * The files of a pool: which one defines a name, for gRPC server reflection in workers; what there
+ * is, for ctl.  Rare, so it searches instead of keeping an index.
  */
-#include "pb/pb_pool_int.h"
+#include "pb/pb_rules_int.h"
 #include "pb/pb_wire_int.h"
 
 bool fp_pb_pool_file(const struct fp_pb_pool *pool, struct fp_str file_name, struct fp_str *bytes)
@@ -64,4 +64,28 @@ bool fp_pb_pool_file_of_symbol(const struct fp_pb_pool *pool, struct fp_str symb
     if (f)
         *bytes = f->bytes;
     return f != NULL;
+}
+
+struct fp_pb_pool_size fp_pb_pool_size(const struct fp_pb_pool *pool)
+{
+    struct fp_pb_pool_size s = {.files = pool->files_n,
+                                .messages = pool->messages_n,
+                                .fields = pool->fields_n,
+                                .enums = pool->enums_n,
+                                .table_bytes = fp_arena_bytes(pool->arena)};
+    for (uint32_t i = 0; i < pool->files_n; i++)
+        s.set_bytes += pool->files[i].bytes.len;
+    for (uint32_t i = 0; i < pool->rules_n; i++)
+        s.rules += pool->rules[i].op != FP_PB_RULE_END;
+    return s;
+}
+
+struct fp_str fp_pb_pool_file_at(const struct fp_pb_pool *pool, size_t i, struct fp_str *package,
+                                 size_t *messages)
+{
+    *package = pool->files[i].package;
+    *messages = 0;
+    for (uint32_t m = 0; m < pool->messages_n; m++)
+        *messages += pool->messages[m].file == i && !pool->messages[m].map_entry;
+    return pool->files[i].name;
 }

@@ -16,6 +16,13 @@ int fp_pb_pool_builtin(
 int fp_pb_pool_open(struct fp_pb_pool **out, struct fp_str file_descriptor_set, struct fp_arena *a,
                     const char **why);
 void fp_pb_pool_free(struct fp_pb_pool **pool);
+struct fp_pb_pool_size {
+    size_t files, messages, fields, enums, rules, set_bytes, table_bytes;
+};
+struct fp_pb_pool_size fp_pb_pool_size(const struct fp_pb_pool *pool);
+/* File number i < files, in the order of the set: name, package, number of messages in it. */
+struct fp_str fp_pb_pool_file_at(const struct fp_pb_pool *pool, size_t i, struct fp_str *package,
+                                 size_t *messages);
 /* full name without leading dot, "envoy.config.cluster.v3.Cluster"; NULL when unknown */
 const struct fp_pb_message *fp_pb_pool_message(const struct fp_pb_pool *pool,
                                                struct fp_str full_name);

@@ -5,6 +5,7 @@
  */
 #pragma once
 #include "codec/codec_regex.h"
+#include "core/core_buf.h"
 #include "pb/pb_pool_int.h"
 
 /* Number of `validate.rules`, `validate.required` and `validate.disabled` in the options. */

@@ -4,6 +4,7 @@
 #include "codec/codec_json.h"
 #include "core/core_assert.h"
 #include "pb/pb_json.h"
+#include "pb/pb_pool_int.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -22,6 +23,14 @@ static void as_set(struct fp_arena *a, struct fp_str bytes)
     struct fp_pb_pool *own = NULL;
     const char *why = NULL;
     FP_ASSERT((fp_pb_pool_open(&own, bytes, a, &why) == 0) == (why == NULL));
+    /* Validate rules are an operator's, too. */
+    for (uint32_t i = 0; own && i < own->messages_n && i < 64; i++) {
+        struct fp_buf out = {0};
+        json_t *v = json_pack("{s:s}", "f", "a");
+        fp_pb_from_json(own, &own->messages[i], v, "", fp_problems_new(a), &out);
+        json_decref(v);
+        fp_buf_fini(&out);
+    }
     fp_pb_pool_free(&own);
 }
 

@@ -78,8 +78,8 @@ def install():
         tap.diag(r.stderr)
         return
     made = {str(p.relative_to(stage)) for p in stage.rglob("*") if not p.is_dir()}
-    for end in ("sbin/flowplane", "flowplane/flowplane.conf", "flowplane/flowplane.conf.default",
-                "man8/flowplane.8", "man5/flowplane.conf.5", "/LICENSE"):
+    for end in ("sbin/flowplane", "bin/flowplanectl", "flowplane/flowplane.conf", "flowplane/flowplane.conf.default",
+                "man8/flowplane.8", "man8/flowplanectl.8", "man5/flowplane.conf.5", "/LICENSE"):
         tap.ok(any(m.endswith(end) for m in made), f"installs {end}")
     for manual in stage.rglob("*.[58]"):
         tap.unlike(manual.read_text(), "@[A-Z]+@", f"{manual.name}: nothing is left to be filled in")
