@@ -15,6 +15,8 @@ struct fp_api *fp_api_new(struct fp_loop *loop, const struct fp_api_options *o)
         .on_too_large = api_too_large,
         .on_bad = api_bad,
     };
+    api->metrics_handlers = api->handlers;
+    api->metrics_handlers.on_headers = api_call_metrics_headers;
     fp_list_init(&api->waiting);
     api->proxies = fp_mem_calloc(o->trusted_proxies_n + 1, sizeof(*api->proxies));
     for (size_t i = 0; i < o->trusted_proxies_n; i++)
@@ -42,6 +44,11 @@ void fp_api_free(struct fp_api **api)
 const struct fp_http_handlers *fp_api_handlers(struct fp_api *api)
 {
     return &api->handlers;
+}
+
+const struct fp_http_handlers *fp_api_metrics_handlers(struct fp_api *api)
+{
+    return &api->metrics_handlers;
 }
 
 void fp_api_publish(struct fp_api *api, struct fp_snap *s)

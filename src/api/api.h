@@ -31,5 +31,7 @@ struct fp_api_options {
 struct fp_api *fp_api_new(struct fp_loop *loop, const struct fp_api_options *o);
 void fp_api_free(struct fp_api **api);
 const struct fp_http_handlers *fp_api_handlers(struct fp_api *api);
+/* Of observability.metrics_port: /metrics and no other path. */
+const struct fp_http_handlers *fp_api_metrics_handlers(struct fp_api *api);
 /* A new generation: reads are answered from it, and those that waited for its revision go on. */
 void fp_api_publish(struct fp_api *api, struct fp_snap *s);

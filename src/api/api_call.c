@@ -192,6 +192,14 @@ static struct fp_log_scope enter(const struct fp_api_call *c)
     return fp_log_scope_set((struct fp_log_scope){c->request_id, api_trace_id(c)});
 }
 
+struct fp_http_verdict api_call_metrics_headers(struct fp_http_request *r, void *arg)
+{
+    if (fp_str_eq(r->path, FP_STR("/metrics")))
+        return api_call_headers(r, arg);
+    api_fail(call_new(arg, r), 404, NULL, NULL, "no such path; this port has /metrics");
+    return (struct fp_http_verdict){.respond_now = true};
+}
+
 static void found(struct fp_api_call *c)
 {
     if (admitted_known(c))

@@ -20,7 +20,7 @@ struct api_page {       /* the same bytes for everybody: api_openapi.c */
 struct fp_api {
     struct fp_loop *loop;
     struct fp_api_options o;
-    struct fp_http_handlers handlers;
+    struct fp_http_handlers handlers, metrics_handlers;
     struct fp_snap *snap; /* the generation served; NULL before the first */
     /* Since when a read has waited for our own commits; 0: none has since the last generation. */
     uint64_t behind_since_ms;
@@ -137,6 +137,7 @@ const struct fp_api_route *api_routes(size_t *n);
 
 /* api_call.c: the checks of contract §2.1 up to the size, in its order */
 struct fp_http_verdict api_call_headers(struct fp_http_request *r, void *api);
+struct fp_http_verdict api_call_metrics_headers(struct fp_http_request *r, void *api);
 void api_call_request(struct fp_http_request *r, void *api);
 bool api_call_sees(const struct fp_api_call *c, struct fp_str team);
 /* May the token read that row, "kind/name", of any kind?  One that the snapshot has not yet: no. */

@@ -231,6 +231,9 @@ void fp_conf_check(struct fp_conf_load *l)
     check_database(l);
     check_addresses(l, "api.bind_address", &c->api.bind_address);
     check_addresses(l, "xds.bind_address", &c->xds.bind_address);
+    check_addresses(
+        l, "observability.metrics_bind_address",
+        &(struct fp_conf_list){.items = &c->observability.metrics_bind_address, .n = 1});
     check_ports(l);
     check_tls(l);
     check_observability(l);

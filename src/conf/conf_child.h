@@ -7,15 +7,18 @@ struct fp_child_file { /* opened by the master as root, passed unread */
     const char *name;  /* directive, "xds.tls.key_path" */
     int fd;
 };
+enum fp_listen { FP_LISTEN_API, FP_LISTEN_XDS, FP_LISTEN_METRICS, FP_LISTEN_N };
 struct fp_child {
     const struct fp_conf *conf;
     struct fp_page *page;
-    int channel_fd;               /* to the master */
-    int master_pidfd;             /* readable when the master is gone */
-    unsigned slot;                /* workers: 0 … workers-1 */
-    uint32_t seat;                /* workers: in page->status (obs_status.h) */
-    const int *api_fds, *xds_fds; /* workers: this slot's listening sockets */
-    size_t api_fds_n, xds_fds_n;
+    int channel_fd;   /* to the master */
+    int master_pidfd; /* readable when the master is gone */
+    unsigned slot;    /* workers: 0 … workers-1 */
+    uint32_t seat;    /* workers: in page->status (obs_status.h) */
+    struct {
+        const int *fds;
+        size_t n;
+    } listen[FP_LISTEN_N]; /* workers: this slot's listening sockets */
     const struct fp_child_file *files;
     size_t files_n;
     const char *pg_url; /* URL of the embedded PostgreSQL, or NULL: conf's */

@@ -56,8 +56,7 @@ static void stop(struct master *m, bool fast)
     atomic_store(&m->page->draining, 1);
     FP_LIST_FOREACH_SAFE (it, &m->generations) {
         struct generation *g = FP_CONTAINER(it, struct generation, link);
-        master_sockets_close(&g->api); /* the workers close theirs: no new connections */
-        master_sockets_close(&g->xds);
+        master_sockets_close(g); /* the workers close theirs: no new connections */
         master_generation_end(g, fast);
     }
 }

@@ -97,14 +97,13 @@ _Noreturn static void child_main(struct child *c, int channel_fd, int pidfd)
             files[fc.files_n++] = g->files.items[i];
         }
     if (c->role == ROLE_WORKER) {
-        fc.api_fds = g->api.fds + c->slot * g->api.addrs_n;
-        fc.api_fds_n = g->api.addrs_n;
-        fc.xds_fds = g->xds.fds + c->slot * g->xds.addrs_n;
-        fc.xds_fds_n = g->xds.addrs_n;
-        for (size_t i = 0; i < fc.api_fds_n; i++)
-            keep(&k, fc.api_fds[i]);
-        for (size_t i = 0; i < fc.xds_fds_n; i++)
-            keep(&k, fc.xds_fds[i]);
+        for (int l = 0; l < FP_LISTEN_N; l++) {
+            const struct sockets *s = &g->sockets[l];
+            fc.listen[l].fds = s->fds + c->slot * s->addrs_n;
+            fc.listen[l].n = s->addrs_n;
+            for (size_t i = 0; i < s->addrs_n; i++)
+                keep(&k, fc.listen[l].fds[i]);
+        }
     }
     keep(&k, channel_fd);
     keep(&k, pidfd);
@@ -318,11 +317,7 @@ struct generation *master_generation_new(struct master *m, struct fp_conf *conf,
         fprintf(err, "observability.log_target: cannot open %s: %s\n",
                 conf->observability.log_target, fp_err_text(g->log_fd));
     bool files = fp_conf_files_open(conf, &g->files, err);
-    if (g->log_fd < 0 || !files ||
-        master_sockets_open(m, &g->api, "api.port", &conf->api.bind_address, conf->api.port,
-                            slots_n, prev) < 0 ||
-        master_sockets_open(m, &g->xds, "xds.port", &conf->xds.bind_address, conf->xds.port,
-                            slots_n, prev) < 0) {
+    if (g->log_fd < 0 || !files || master_sockets_open(g, slots_n, prev) < 0) {
         g->conf = NULL; /* the caller's again */
         master_generation_free(&g);
     }
@@ -395,8 +390,7 @@ void master_generation_free(struct generation **gp)
         if (g->children[i].channel)
             fp_channel_free(&g->children[i].channel);
     }
-    master_sockets_close(&g->api);
-    master_sockets_close(&g->xds);
+    master_sockets_close(g);
     fp_conf_files_close(&g->files);
     if (g->log_fd > STDERR_FILENO)
         close(g->log_fd);

@@ -42,7 +42,7 @@ struct generation {
     unsigned id;
     struct fp_conf *conf;
     struct fp_conf_files files;
-    struct sockets api, xds;
+    struct sockets sockets[FP_LISTEN_N];
     int log_fd;             /* own, or 1, 2; -1 when not opened */
     struct child *children; /* workers by slot, then the watcher */
     size_t children_n;
@@ -97,11 +97,10 @@ void master_log_lines(const char *text, bool failed); /* of fp_conf_load */
 /* A start that failed: to the log and, `flowplane: …`, to the caller's terminal. */
 void master_complain(struct master *m, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* master_listen.c: sockets of `prev` (may be NULL) are shared where the address is the same. */
-int master_sockets_open(struct master *m, struct sockets *s, const char *what,
-                        const struct fp_conf_list *ips, uint16_t port, unsigned slots_n,
-                        const struct generation *prev);
-void master_sockets_close(struct sockets *s);
+/* master_listen.c: sockets of `prev` (may be NULL) are shared where the address is the same.  All
+ * or an error; close either way. */
+int master_sockets_open(struct generation *g, unsigned slots_n, const struct generation *prev);
+void master_sockets_close(struct generation *g);
 
 /* master_child.c: the spawn table */
 struct generation *master_generation_new(struct master *m, struct fp_conf *conf,

@@ -58,19 +58,20 @@ static int probe(const struct fp_addr *a)
 static int open_one(struct sockets *s, size_t i, unsigned slot, const struct generation *prev)
 {
     const struct fp_addr *a = &s->addrs[i];
-    int fd = prev ? shared(&prev->api, a, slot) : -1;
-    if (fd < 0 && prev)
-        fd = shared(&prev->xds, a, slot);
-    if (fd >= 0)
-        return fd;
-    bool ours = prev && (port_is_ours(&prev->api, a) || port_is_ours(&prev->xds, a));
+    bool ours = false;
+    for (int k = 0; prev && k < FP_LISTEN_N; k++) {
+        int fd = shared(&prev->sockets[k], a, slot);
+        if (fd >= 0)
+            return fd;
+        ours = ours || port_is_ours(&prev->sockets[k], a);
+    }
     int err = slot == 0 && !ours ? probe(a) : 0;
     return err < 0 ? err : fp_socket_listen(a, BACKLOG);
 }
 
-int master_sockets_open(struct master *m, struct sockets *s, const char *what,
-                        const struct fp_conf_list *ips, uint16_t port, unsigned slots_n,
-                        const struct generation *prev)
+static int open_all(struct master *m, struct sockets *s, const char *what,
+                    const struct fp_conf_list *ips, uint16_t port, unsigned slots_n,
+                    const struct generation *prev)
 {
     char text[FP_ADDR_TEXT_BYTES];
     *s = (struct sockets){.addrs_n = ips->n, .slots_n = slots_n};
@@ -91,12 +92,38 @@ int master_sockets_open(struct master *m, struct sockets *s, const char *what,
     return 0;
 }
 
-void master_sockets_close(struct sockets *s)
+int master_sockets_open(struct generation *g, unsigned slots_n, const struct generation *prev)
 {
-    for (size_t i = 0; i < s->addrs_n * s->slots_n; i++)
-        if (s->fds[i] >= 0)
-            close(s->fds[i]);
-    fp_mem_free(s->fds);
-    fp_mem_free(s->addrs);
-    *s = (struct sockets){0};
+    const struct fp_conf *c = g->conf;
+    const char *metrics_address = c->observability.metrics_bind_address;
+    const struct fp_conf_list metrics = {
+        .items = &metrics_address,
+        .n = c->observability.enable_metrics && c->observability.metrics_port ? 1 : 0};
+    const struct {
+        const char *what;
+        const struct fp_conf_list *ips;
+        uint16_t port;
+    } wanted[FP_LISTEN_N] = {
+        [FP_LISTEN_API] = {"api.port", &c->api.bind_address, c->api.port},
+        [FP_LISTEN_XDS] = {"xds.port", &c->xds.bind_address, c->xds.port},
+        [FP_LISTEN_METRICS] = {"observability.metrics_port", &metrics,
+                               c->observability.metrics_port},
+    };
+    int err = 0;
+    for (int k = 0; k < FP_LISTEN_N && err == 0; k++)
+        err = open_all(g->m, &g->sockets[k], wanted[k].what, wanted[k].ips, wanted[k].port, slots_n,
+                       prev);
+    return err;
+}
+
+void master_sockets_close(struct generation *g)
+{
+    for (struct sockets *s = g->sockets; s < g->sockets + FP_LISTEN_N; s++) {
+        for (size_t i = 0; i < s->addrs_n * s->slots_n; i++)
+            if (s->fds[i] >= 0)
+                close(s->fds[i]);
+        fp_mem_free(s->fds);
+        fp_mem_free(s->addrs);
+        *s = (struct sockets){0};
+    }
 }

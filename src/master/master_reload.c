@@ -102,8 +102,7 @@ static void switch_over(struct master *m)
     master_relay_adopt(m);
     master_log_apply(m->live->conf, master_log_dup(m->live->log_fd));
     /* the listening sockets of slots and addresses that are no more close with their last worker */
-    master_sockets_close(&old->api);
-    master_sockets_close(&old->xds);
+    master_sockets_close(old);
     master_tls_tell_old(m); /* revoked identities lose what they still have there, too */
     master_generation_end(old, false);
     if (draining_n(m, &oldest) > m->live->conf->process.max_old_generations && oldest)

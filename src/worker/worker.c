@@ -33,10 +33,9 @@ static void stopped(void *arg)
  * a share of the connects. */
 static void close_listeners(const struct fp_child *c)
 {
-    for (size_t i = 0; i < c->api_fds_n; i++)
-        close(c->api_fds[i]);
-    for (size_t i = 0; i < c->xds_fds_n; i++)
-        close(c->xds_fds[i]);
+    for (int l = 0; l < FP_LISTEN_N; l++)
+        for (size_t i = 0; i < c->listen[l].n; i++)
+            close(c->listen[l].fds[i]);
 }
 
 static void drain(struct fp_worker *w, uint64_t budget_ms)
@@ -44,7 +43,7 @@ static void drain(struct fp_worker *w, uint64_t budget_ms)
     bool first = !w->draining;
     if (first) {
         w->draining = true;
-        w->draining_n = 2;
+        w->draining_n = FP_LISTEN_N;
         fp_xds_engine_drain(w->xds);
         fp_status_writer_drain(w->status);
     } else if (w->draining_n == 0) {
@@ -53,6 +52,7 @@ static void drain(struct fp_worker *w, uint64_t budget_ms)
     /* a second, shorter budget (TERM during QUIT) overrides the first */
     fp_http_server_drain(w->api_server, budget_ms, stopped, w);
     fp_http_server_drain(w->xds_server, budget_ms, stopped, w);
+    fp_http_server_drain(w->metrics_server, budget_ms, stopped, w);
     if (first)
         close_listeners(w->child);
 }

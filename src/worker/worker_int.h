@@ -26,7 +26,7 @@ struct fp_worker {
     struct fp_status_writer *status;
     struct worker_nacks *nacks;
     struct fp_grpc_server *grpc;
-    struct fp_http_server *api_server, *xds_server;
+    struct fp_http_server *api_server, *xds_server, *metrics_server;
     struct fp_tls_context *api_tls, *xds_tls;
     struct fp_arena *files_arena; /* while new files come in: worker_tls.c */
     struct worker_file *files;

@@ -118,6 +118,7 @@ static void open_api(struct fp_worker *w)
         .gzip = c->api.gzip,
     };
     w->api_server = fp_http_server_new(w->loop, &limits, fp_api_handlers(w->api));
+    w->metrics_server = fp_http_server_new(w->loop, &limits, fp_api_metrics_handlers(w->api));
 }
 
 static void open_xds(struct fp_worker *w)
@@ -178,10 +179,17 @@ bool worker_setup(struct fp_worker *w, const char **why)
     open_store(w);
     open_api(w);
     open_xds(w);
-    for (size_t i = 0; i < w->child->api_fds_n; i++)
-        fp_http_server_listen(w->api_server, w->child->api_fds[i], w->api_tls);
-    for (size_t i = 0; i < w->child->xds_fds_n; i++)
-        fp_http_server_listen(w->xds_server, w->child->xds_fds[i], w->xds_tls);
+    const struct {
+        struct fp_http_server *server;
+        struct fp_tls_context *tls;
+    } servers[FP_LISTEN_N] = {
+        [FP_LISTEN_API] = {w->api_server, w->api_tls},
+        [FP_LISTEN_XDS] = {w->xds_server, w->xds_tls},
+        [FP_LISTEN_METRICS] = {w->metrics_server, NULL},
+    };
+    for (int l = 0; l < FP_LISTEN_N; l++)
+        for (size_t i = 0; i < w->child->listen[l].n; i++)
+            fp_http_server_listen(servers[l].server, w->child->listen[l].fds[i], servers[l].tls);
     return true;
 }
 
@@ -190,6 +198,7 @@ void worker_teardown(struct fp_worker *w)
 {
     fp_http_server_free(&w->api_server);
     fp_http_server_free(&w->xds_server);
+    fp_http_server_free(&w->metrics_server);
     fp_grpc_server_free(&w->grpc);
     fp_xds_engine_free(&w->xds);
     fp_status_writer_free(&w->status);
