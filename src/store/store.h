@@ -73,8 +73,8 @@ struct fp_store_result { /* borrowed for the callback */
     size_t names_n;
 };
 typedef void (*fp_store_cb)(const struct fp_store_result *r, void *arg);
-/* One data-modifying CTE each: row, references, audit row; triggers do revision, change row,
- * NOTIFY. The write's strings are copied before the call returns. */
+/* One statement each: row and references; triggers do revision, change row, audit row, NOTIFY.
+ * The write's strings are copied before the call returns. */
 void fp_store_create(struct fp_store *s, const struct fp_store_write *w, fp_store_cb cb, void *arg);
 void fp_store_replace(struct fp_store *s, const struct fp_store_write *w, fp_store_cb cb,
                       void *arg);

@@ -94,12 +94,13 @@ enum store_verdict store_verdict(const char *sqlstate);
 /* A request to the pool: lives in its own arena, freed after the callback. */
 struct store_request {
     struct fp_arena *arena;
-    struct fp_list link;            /* in waiting, running or failed */
+    struct fp_list link;            /* while it waits or has failed */
     const char *name, *table, *sql; /* table may be NULL */
     struct store_params params;
     store_answer_cb done; /* always called, at the latest when the store is freed */
     void *owner;          /* fp_store_forget */
     bool forgotten;       /* the owner is gone: it must not be told */
+    bool write;           /* takes the revision lock */
     void *arg;
     struct fp_log_scope scope; /* of who asks, and of what done logs */
     int tries;
@@ -113,7 +114,8 @@ void store_pool_submit(struct fp_store *s, struct store_request *r);
 void store_pool_each(struct fp_store *s, void *owner, void (*fn)(struct store_request *r));
 uint64_t store_pool_statement_timeout_ms(const struct fp_store *s);
 
-/* $1 and $2 of every write: flowplane_begin's arguments (store_resource.c). */
+/* $1 and $2 of every write: flowplane_begin's arguments (store_resource.c).  The second makes it
+ * one. */
 void store_param_actor(struct store_request *r, const struct fp_store_actor *actor);
 void store_param_lock_timeout(struct fp_store *s, struct store_request *r);
 /* references, and which of them must exist */

@@ -21,14 +21,21 @@ struct slot {
     struct fp_timer idle;          /* while IDLE, when idle_timeout is set */
 };
 
+/* Writes have a lane of their own, and one at a time is sent: in the database they wait for one
+ * lock anyway, until commit, and there each commit wakes all that wait for it (16 of them do half
+ * of what two do). */
+enum { LANE_READ, LANE_WRITE, LANES_N };
+
 struct fp_store {
     struct fp_loop *loop;
     struct fp_store_options o;
     char *url, *application_name;
-    struct slot *slots;     /* o.pool_size of them */
-    struct fp_list waiting; /* requests without a connection, oldest first */
-    struct fp_list failed;  /* refused at once; told by the task */
-    unsigned waiting_n;
+    struct slot *slots; /* o.pool_size of them */
+    struct lane {       /* requests without a connection, oldest first */
+        struct fp_list waiting;
+        unsigned n;
+    } lanes[LANES_N];
+    struct fp_list failed; /* refused at once; told by the task */
     struct fp_task tell;
     struct fp_timer overdue;   /* of the oldest waiting request */
     struct fp_timer reconnect; /* running: the last attempt failed, nothing is opened before */
@@ -86,60 +93,110 @@ static void fail_later(struct fp_store *s, struct store_request *r)
     fp_task_defer(s->loop, &s->tell);
 }
 
-static struct store_request *waiting_pop(struct fp_store *s)
+static struct store_request *first(const struct lane *l)
 {
-    struct fp_list *n = fp_list_pop_front(&s->waiting);
-    if (!n)
-        return NULL;
-    s->waiting_n--;
-    return FP_CONTAINER(n, struct store_request, link);
+    return fp_list_empty(&l->waiting) ? NULL
+                                      : FP_CONTAINER(l->waiting.next, struct store_request, link);
+}
+
+static struct lane *lane_of(struct fp_store *s, const struct store_request *r)
+{
+    return &s->lanes[r->write ? LANE_WRITE : LANE_READ];
+}
+
+static void enqueue(struct fp_store *s, struct store_request *r, bool front)
+{
+    struct lane *l = lane_of(s, r);
+    if (front)
+        fp_list_push_front(&l->waiting, &r->link);
+    else
+        fp_list_push_back(&l->waiting, &r->link);
+    l->n++;
+}
+
+static void dequeue(struct fp_store *s, struct store_request *r)
+{
+    fp_list_remove(&r->link);
+    lane_of(s, r)->n--;
+}
+
+static bool writing(const struct fp_store *s)
+{
+    for (unsigned i = 0; i < s->o.pool_size; i++)
+        if (s->slots[i].running && s->slots[i].running->write)
+            return true;
+    return false;
+}
+
+/* The oldest that may be sent now. */
+static struct store_request *next(const struct fp_store *s)
+{
+    struct store_request *read = first(&s->lanes[LANE_READ]);
+    struct store_request *write = first(&s->lanes[LANE_WRITE]);
+    if (!write || writing(s))
+        return read;
+    return !read || write->due_ms < read->due_ms ? write : read;
+}
+
+/* How many could be sent now, had they connections. */
+static unsigned ready(const struct fp_store *s)
+{
+    return s->lanes[LANE_READ].n + (s->lanes[LANE_WRITE].n && !writing(s));
 }
 
 static void fail_waiting(struct fp_store *s)
 {
-    for (struct store_request *r; (r = waiting_pop(s)) != NULL;)
-        fail_later(s, r);
+    for (int i = 0; i < LANES_N; i++)
+        for (struct store_request *r; (r = first(&s->lanes[i])) != NULL;) {
+            dequeue(s, r);
+            fail_later(s, r);
+        }
 }
 
 static void watch_oldest(struct fp_store *s)
 {
-    uint64_t now = fp_loop_now_ms(s->loop);
-    if (fp_list_empty(&s->waiting)) {
-        fp_timer_stop(&s->overdue);
-        return;
+    uint64_t now = fp_loop_now_ms(s->loop), due = UINT64_MAX;
+    for (int i = 0; i < LANES_N; i++) {
+        const struct store_request *r = first(&s->lanes[i]);
+        if (r && r->due_ms < due)
+            due = r->due_ms;
     }
-    uint64_t due = FP_CONTAINER(s->waiting.next, struct store_request, link)->due_ms;
-    fp_timer_start(s->loop, &s->overdue, due > now ? due - now : 0);
+    if (due == UINT64_MAX)
+        fp_timer_stop(&s->overdue);
+    else
+        fp_timer_start(s->loop, &s->overdue, due > now ? due - now : 0);
 }
 
 static void on_overdue(struct fp_timer *t)
 {
     struct fp_store *s = t->arg;
-    while (!fp_list_empty(&s->waiting) &&
-           FP_CONTAINER(s->waiting.next, struct store_request, link)->due_ms <=
-               fp_loop_now_ms(s->loop))
-        fail_later(s, waiting_pop(s));
+    for (int i = 0; i < LANES_N; i++)
+        for (struct store_request *r;
+             (r = first(&s->lanes[i])) != NULL && r->due_ms <= fp_loop_now_ms(s->loop);) {
+            dequeue(s, r);
+            fail_later(s, r);
+        }
     watch_oldest(s);
 }
 
 void store_pool_submit(struct fp_store *s, struct store_request *r)
 {
     bool away = fp_timer_running(&s->reconnect) && !fp_store_up(s);
-    if (away || s->waiting_n >= s->o.queue_max) {
+    if (away || s->lanes[LANE_READ].n + s->lanes[LANE_WRITE].n >= s->o.queue_max) {
         fail_later(s, r);
         return;
     }
     r->due_ms = fp_loop_now_ms(s->loop) + s->o.statement_timeout_ms;
-    fp_list_push_back(&s->waiting, &r->link);
-    s->waiting_n++;
+    enqueue(s, r, false);
     watch_oldest(s);
     dispatch(s);
 }
 
 void store_pool_each(struct fp_store *s, void *owner, void (*fn)(struct store_request *r))
 {
-    struct fp_list *lists[] = {&s->waiting, &s->failed};
-    for (size_t i = 0; i < 2; i++)
+    struct fp_list *lists[] = {&s->lanes[LANE_READ].waiting, &s->lanes[LANE_WRITE].waiting,
+                               &s->failed};
+    for (size_t i = 0; i < 3; i++)
         FP_LIST_FOREACH (it, lists[i]) {
             struct store_request *r = FP_CONTAINER(it, struct store_request, link);
             if (r->owner == owner)
@@ -195,8 +252,7 @@ static void answered(const struct store_answer *a, void *arg)
     slot->running = NULL;
     if (a->end == STORE_END_SQL && v == STORE_RETRY && r->tries < RETRIES) {
         r->tries++;
-        fp_list_push_front(&s->waiting, &r->link);
-        s->waiting_n++;
+        enqueue(s, r, true);
         watch_oldest(s);
     } else {
         answer(r, a);
@@ -233,17 +289,18 @@ static void dispatch(struct fp_store *s)
         struct slot *slot = &s->slots[i];
         if (store_conn_state(slot->conn) != STORE_CONN_IDLE)
             continue;
-        struct store_request *r = waiting_pop(s);
-        if (r)
+        struct store_request *r = next(s);
+        if (r) {
+            dequeue(s, r);
             run(slot, r);
-        else if (s->o.idle_timeout_ms && !fp_timer_running(&slot->idle))
+        } else if (s->o.idle_timeout_ms && !fp_timer_running(&slot->idle))
             fp_timer_start(s->loop, &slot->idle, s->o.idle_timeout_ms);
     }
     watch_oldest(s);
     if (fp_timer_running(&s->reconnect))
         return;
     unsigned coming = count(s, STORE_CONN_OPENING);
-    while (coming < s->waiting_n || connected(s) + coming < s->o.min_connections) {
+    while (coming < ready(s) || connected(s) + coming < s->o.min_connections) {
         if (connected(s) + coming >= s->o.pool_size)
             return;
         open_one(s);
@@ -308,7 +365,8 @@ struct fp_store *fp_store_new(struct fp_loop *loop, const struct fp_store_option
     s->o.url = s->o.application_name = NULL;
     if (s->o.min_connections > s->o.pool_size)
         s->o.min_connections = s->o.pool_size;
-    fp_list_init(&s->waiting);
+    for (int i = 0; i < LANES_N; i++)
+        fp_list_init(&s->lanes[i].waiting);
     fp_list_init(&s->failed);
     s->tell = (struct fp_task){.cb = tell_failed, .arg = s};
     s->overdue = (struct fp_timer){.cb = on_overdue, .arg = s};
@@ -338,7 +396,7 @@ void fp_store_free(struct fp_store **store)
         fp_timer_stop(&slot->idle);
         store_conn_free(&slot->conn);
         if (slot->running)
-            fp_list_push_back(&s->waiting, &slot->running->link), s->waiting_n++;
+            enqueue(s, slot->running, false);
         slot->running = NULL;
     }
     fp_timer_stop(&s->reconnect);

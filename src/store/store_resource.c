@@ -66,6 +66,7 @@ void store_param_actor(struct store_request *r, const struct fp_store_actor *act
 /* The server gives up before our timer does. */
 void store_param_lock_timeout(struct fp_store *s, struct store_request *r)
 {
+    r->write = true;
     store_param_i64(
         &r->params, r->arena,
         (int64_t)(store_pool_statement_timeout_ms(s) * STORE_LOCK_TIMEOUT_PERCENT / 100));
@@ -118,9 +119,10 @@ static void names(const struct store_answer *a, struct fp_str *out, struct fp_st
 
 static enum fp_store_outcome outcome_of_row(const PGresult *r)
 {
-    if (PQntuples(r) != 1 || PQnfields(r) != C_N)
-        return FP_STORE_NOT_FOUND;
+    FP_ASSERT(PQntuples(r) == 1 && PQnfields(r) == C_N);
     struct fp_str text = store_cell(r, 0, C_OUTCOME);
+    if (!text.data)
+        return FP_STORE_NOT_FOUND;
     for (size_t i = 0; i < sizeof(outcomes) / sizeof(outcomes[0]); i++)
         if (fp_str_eq_c(text, outcomes[i].text))
             return outcomes[i].outcome;
