@@ -35,3 +35,6 @@ const struct fp_http_handlers *fp_api_handlers(struct fp_api *api);
 const struct fp_http_handlers *fp_api_metrics_handlers(struct fp_api *api);
 /* A new generation: reads are answered from it, and those that waited for its revision go on. */
 void fp_api_publish(struct fp_api *api, struct fp_snap *s);
+/* At the end, when no request is left: what waits to be written is written, then(arg); or the
+ * database does not take it.  May call back at once. */
+void fp_api_flush(struct fp_api *api, void (*then)(void *arg), void *arg);

@@ -48,6 +48,8 @@ struct suppressed { /* failures of an address that have no row of their own */
 
 struct api_audit {
     struct batch rows, uses;
+    void (*flushed)(void *arg); /* set: the process is about to end */
+    void *flushed_arg;
     struct suppressed suppressed[SUPPRESSED_N];
     struct fp_timer sweep;
 };
@@ -84,6 +86,18 @@ static void end_spans(struct batch *b, bool failed)
     t->n = 0;
 }
 
+/* Nothing waits any more, or nobody takes it. */
+static void ending(struct fp_api *api)
+{
+    struct api_audit *a = api->audit;
+    void (*then)(void *) = a->flushed;
+    if (!then || a->rows.busy || a->uses.busy || fp_timer_running(&a->rows.timer) ||
+        fp_timer_running(&a->uses.timer))
+        return;
+    a->flushed = NULL;
+    then(a->flushed_arg);
+}
+
 static void flushed(enum fp_store_outcome outcome, uint64_t rows_n, void *arg)
 {
     struct batch *b = arg;
@@ -101,8 +115,11 @@ static void flushed(enum fp_store_outcome outcome, uint64_t rows_n, void *arg)
     }
     end_spans(b, outcome != FP_STORE_DONE);
     fp_buf_clear(&b->sent);
-    if (b->waiting.len)
+    if (b->waiting.len && !b->api->audit->flushed)
         soon(b, outcome == FP_STORE_UNAVAILABLE ? RETRY_MS : FLUSH_MS);
+    else if (b->waiting.len && outcome != FP_STORE_UNAVAILABLE)
+        soon(b, 0);
+    ending(b->api);
 }
 
 static void flush(struct fp_timer *t)
@@ -247,7 +264,7 @@ static void suppress(struct fp_api_call *c, const char *reason)
         fp_timer_start(c->api->loop, &a->sweep, SWEEP_MS);
 }
 
-/* Who stopped failing is told too. */
+/* Who stopped failing is told too; at the end everybody is. */
 static void sweep(struct fp_timer *t)
 {
     struct fp_api *api = t->arg;
@@ -258,7 +275,7 @@ static void sweep(struct fp_timer *t)
         struct fp_buf b = {0};
         if (!s->key_len)
             continue;
-        if (!row_allowed(api, fp_str_n(s->key, s->key_len))) {
+        if (!row_allowed(api, fp_str_n(s->key, s->key_len)) && !a->flushed) {
             left = true;
             continue;
         }
@@ -371,6 +388,22 @@ void api_audit_init(struct fp_api *api)
     a->rows = (struct batch){.api = api, .timer = {.cb = flush, .arg = &a->rows}};
     a->uses = (struct batch){.api = api, .uses = true, .timer = {.cb = flush, .arg = &a->uses}};
     a->sweep = (struct fp_timer){.cb = sweep, .arg = api};
+}
+
+void fp_api_flush(struct fp_api *api, void (*then)(void *arg), void *arg)
+{
+    struct api_audit *a = api->audit;
+    struct batch *batches[] = {&a->rows, &a->uses};
+    a->flushed = then;
+    a->flushed_arg = arg;
+    fp_timer_stop(&a->sweep);
+    sweep(&a->sweep);
+    for (size_t i = 0; i < 2; i++) {
+        fp_timer_stop(&batches[i]->timer); /* of a retry, perhaps */
+        if (batches[i]->waiting.len)
+            soon(batches[i], 0);
+    }
+    ending(api);
 }
 
 static void batch_fini(struct batch *b)

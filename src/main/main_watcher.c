@@ -24,6 +24,7 @@
 #define SECRET_MAX_BYTES      4096
 #define LAST_WORDS_MS         1000
 #define TRACES_LINGER_MS      500
+#define TOKEN_LINE_BYTES      512 /* §4.1: a secret has at most 256 characters */
 
 struct watcher {
     struct fp_child *child;
@@ -36,7 +37,7 @@ struct watcher {
     struct fp_pb_pool *pool;
     struct fp_export *traces; /* NULL: tracing is off */
     struct fp_store_seed seed;
-    const char *seed_why; /* set when announce refused */
+    const char *seed_why; /* set when prepare refused */
     int status;
 };
 
@@ -82,32 +83,58 @@ static void print_token(const char *token)
     fp_log_warn(FP_LOG_AUTH, "bootstrap admin token: %s is shown only this once", token);
 }
 
-static bool write_token(struct watcher *w, const char *token)
+static bool prints(const struct watcher *w)
 {
-    const char *path = w->child->conf->bootstrap.token_file;
-    const char *line = fp_arena_printf(w->arena, "%s\n", token);
-    int err = fp_file_create_new(path, line, strlen(line), 0600);
-    if (err < 0) {
-        w->seed_why = fp_arena_printf(w->arena, "bootstrap.token_file: cannot write %s: %s", path,
-                                      fp_err_text(err));
-        return false;
-    }
-    fp_log_warn(FP_LOG_AUTH, "the bootstrap admin token was written to %s", path);
-    return true;
+    const struct fp_conf *c = w->child->conf;
+    return c->bootstrap.print == FP_CONF_AUTO
+               ? c->dev || (w->child->foreground && !under_service_manager())
+               : c->bootstrap.print == FP_CONF_TRUE;
 }
 
-/* Between the insert and its commit: false and no token is made. */
-static bool announce(const char *token, void *arg)
+static int write_line(const char *path, const char *token)
+{
+    char line[TOKEN_LINE_BYTES];
+    snprintf(line, sizeof line, "%s\n", token);
+    int err = fp_file_create_new(path, line, strlen(line), 0600);
+    explicit_bzero(line, sizeof line);
+    return err;
+}
+
+/* Before the commit the file has another name: whoever finds token_file can use what is in it. */
+static bool prepare(const char *token, void *arg)
 {
     struct watcher *w = arg;
-    const struct fp_conf *c = w->child->conf;
-    bool print = c->bootstrap.print == FP_CONF_AUTO
-                     ? c->dev || (w->child->foreground && !under_service_manager())
-                     : c->bootstrap.print == FP_CONF_TRUE;
-    if (!print)
-        return write_token(w, token);
-    print_token(token);
-    return true;
+    const char *path = w->child->conf->bootstrap.token_file;
+    if (prints(w))
+        return true;
+    const char *beside = fp_arena_printf(w->arena, "%s.new", path);
+    unlink(beside); /* of a process that was killed */
+    int err = access(path, F_OK) == 0 ? -EEXIST : write_line(beside, token);
+    if (err < 0)
+        w->seed_why = fp_arena_printf(w->arena, "bootstrap.token_file: cannot write %s: %s", path,
+                                      fp_err_text(err));
+    return err >= 0;
+}
+
+static void settle(const char *token, bool made, void *arg)
+{
+    struct watcher *w = arg;
+    const char *path = w->child->conf->bootstrap.token_file;
+    if (prints(w)) {
+        if (made)
+            print_token(token);
+        return;
+    }
+    const char *beside = fp_arena_printf(w->arena, "%s.new", path);
+    int err = made ? write_line(path, token) : FP_OK;
+    if (err < 0) {
+        fp_log_error(FP_LOG_AUTH, "the bootstrap admin token stays in %s: cannot write %s: %s",
+                     beside, path, fp_err_text(err));
+        return;
+    }
+    unlink(beside);
+    if (made)
+        fp_log_warn(FP_LOG_AUTH, "the bootstrap admin token was written to %s", path);
 }
 
 static bool open_seed(struct watcher *w)
@@ -125,7 +152,8 @@ static bool open_seed(struct watcher *w)
     const char *secret = c->bootstrap.secret ? c->bootstrap.secret
                          : s.data            ? fp_arena_printf(w->arena, "%.*s", FP_STR_ARG(s))
                                              : NULL;
-    w->seed = (struct fp_store_seed){.secret = secret, .announce = announce, .arg = w};
+    w->seed =
+        (struct fp_store_seed){.secret = secret, .prepare = prepare, .settle = settle, .arg = w};
     return true;
 }
 

@@ -1,10 +1,12 @@
 /* Files of ours: whole reads, atomic replacement, locks.  Blocking: start, reload, watcher, ctl. */
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <limits.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 #include "core/core_err.h"
 #include "core/core_rand.h"
@@ -132,6 +134,21 @@ int fp_file_replace(const char *path, const void *data, size_t n, unsigned mode)
         return err;
     }
     return sync_dir_of(path);
+}
+
+void fp_file_sweep(const char *path, unsigned older_s)
+{
+    char text[PATH_MAX];
+    glob_t found;
+    if ((size_t)snprintf(text, sizeof(text), "%s.????????????????.tmp", path) >= sizeof(text) ||
+        glob(text, GLOB_NOSORT, NULL, &found))
+        return;
+    for (size_t i = 0; i < found.gl_pathc; i++) {
+        struct stat st;
+        if (lstat(found.gl_pathv[i], &st) == 0 && st.st_mtime + (time_t)older_s <= time(NULL))
+            unlink(found.gl_pathv[i]);
+    }
+    globfree(&found);
 }
 
 static int make_dir(const char *path, unsigned mode)

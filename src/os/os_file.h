@@ -8,6 +8,8 @@ int fp_file_read(const char *path, size_t max_bytes,
                  struct fp_buf *out); /* 0, -errno, FP_ERR_LIMIT */
 int fp_file_read_fd(int fd, size_t max_bytes,
                     struct fp_buf *out); /* from offset 0, fd stays open */
+/* Removes what fp_file_replace left beside path when its process was killed, once it is so old. */
+void fp_file_sweep(const char *path, unsigned older_s);
 int fp_file_replace(const char *path, const void *data, size_t n,
                     unsigned mode); /* temp, fsync, rename, fsync dir */
 int fp_file_create_new(const char *path, const void *data, size_t n,

@@ -19,6 +19,8 @@ struct fp_store_options {
 };
 struct fp_store *fp_store_new(struct fp_loop *loop, const struct fp_store_options *o);
 void fp_store_free(struct fp_store **s);
+/* Somebody else has just reached the database: do not wait until the back-off is over. */
+void fp_store_hurry(struct fp_store *s);
 /* For db_* metrics: label values by number, NULL-terminated; connections open and in use. */
 extern const char *const fp_store_operations[], *const fp_store_tables[];
 void fp_store_connections(const struct fp_store *s, unsigned *open, unsigned *busy);

@@ -2,7 +2,7 @@
  * The first rows (contract §4.6): the bootstrap token when there is no token of any status, and the
  * rows of the default gateway that are missing.  One transaction under an advisory lock, so that of
  * many instances exactly one does it.  Runs in the watcher.  Must never log the token: the caller
- * announces it.
+ * hands it over, once it is committed.
  */
 #include <stdio.h>
 #include <strings.h>
@@ -21,9 +21,11 @@
 
 static const char chain_sql[] =
     "UPDATE audit_chain SET enabled = $1::text::boolean WHERE enabled <> $1::text::boolean";
-/* What is missing, without a lock: the usual start ends here. */
+/* What is missing, without a lock: the usual start ends here.  $1: a token whose COMMIT was not
+ * answered. */
 static const char due_sql[] =
-    "SELECT NOT EXISTS (SELECT FROM tokens), NOT ("
+    "SELECT EXISTS (SELECT FROM tokens WHERE token_id = $1::text::uuid),"
+    " NOT EXISTS (SELECT FROM tokens), NOT ("
     " EXISTS (SELECT FROM clusters WHERE name = 'default-gateway-cluster')"
     " AND EXISTS (SELECT FROM routes WHERE name = 'default-gateway-routes')"
     " AND EXISTS (SELECT FROM listeners WHERE name = 'default-gateway-listener'))";
@@ -100,18 +102,22 @@ static void secret_make(char out[SECRET_CHARS + 1])
     out[SECRET_CHARS] = '\0';
 }
 
-static void token_wipe(struct fp_follow *f)
+/* Its fate is known, or nobody cares: made tells whoever prepared for it. */
+static void token_end(struct fp_follow *f, bool made)
 {
     if (!f->token)
         return;
+    if (f->token_prepared)
+        f->o.seed->settle(f->token, made, f->o.seed->arg);
+    f->token_prepared = false;
     explicit_bzero(f->token, TOKEN_MAX_BYTES);
     fp_mem_free(f->token);
     f->token = NULL;
 }
 
-/* Makes f->token; id and hash for its row.  false: the given secret cannot be used (fatal). */
-static bool token_make(struct fp_follow *f, char id[FP_UUID_TEXT_BYTES],
-                       uint8_t hash[FP_SHA256_BYTES])
+/* Makes f->token, its id, and the hash for its row.  false: the given secret cannot be used
+ * (fatal). */
+static bool token_make(struct fp_follow *f, uint8_t hash[FP_SHA256_BYTES])
 {
     char secret[SECRET_MAX + 1];
     struct fp_str given = fp_str_of(f->o.seed->secret);
@@ -131,11 +137,10 @@ static bool token_make(struct fp_follow *f, char id[FP_UUID_TEXT_BYTES],
         snprintf(secret, sizeof(secret), "%.*s", FP_STR_ARG(given));
     else
         secret_make(secret);
-    fp_uuid_v4(id);
+    fp_uuid_v4(f->token_id);
     fp_sha256(secret, strlen(secret), hash);
-    token_wipe(f);
     f->token = fp_mem_zalloc(TOKEN_MAX_BYTES);
-    snprintf(f->token, TOKEN_MAX_BYTES, TOKEN_PREFIX "%s.%s", id, secret);
+    snprintf(f->token, TOKEN_MAX_BYTES, TOKEN_PREFIX "%s.%s", f->token_id, secret);
     explicit_bzero(secret, sizeof(secret));
     return true;
 }
@@ -145,6 +150,9 @@ static bool token_make(struct fp_follow *f, char id[FP_UUID_TEXT_BYTES],
 static void on_committed(const struct store_answer *a, void *arg)
 {
     struct fp_follow *f = arg;
+    /* Lost: the server may have committed or not, on_due will see. */
+    if (a->end != STORE_END_LOST)
+        token_end(f, a->end == STORE_END_OK);
     if (store_follow_failed(f, a, "bootstrap"))
         return;
     fp_metric_add(FP_METRIC_AUDIT_WRITES, 0, 0, 0, f->seed_audit_n);
@@ -160,26 +168,28 @@ static void commit(struct fp_follow *f)
 static void on_token(const struct store_answer *a, void *arg)
 {
     struct fp_follow *f = arg;
-    bool announced = true;
     if (store_follow_failed(f, a, "bootstrap token")) {
-        token_wipe(f);
+        token_end(f, false);
         return;
     }
-    if (PQntuples(a->result) == 1) { /* else another instance was first */
-        announced = f->o.seed->announce(f->token, f->o.seed->arg);
-        f->seed_audit_n += 2; /* created, seeded */
-    }
-    token_wipe(f);
-    if (announced)
+    if (PQntuples(a->result) == 0) { /* another instance was first */
+        token_end(f, false);
         commit(f);
-    else /* closing rolls back */
-        store_follow_fatal(f, "the bootstrap token cannot be handed over; none was made");
+        return;
+    }
+    f->seed_audit_n += 2; /* created, seeded */
+    f->token_prepared = f->o.seed->prepare(f->token, f->o.seed->arg);
+    if (f->token_prepared) {
+        commit(f);
+        return;
+    }
+    token_end(f, false); /* closing rolls back */
+    store_follow_fatal(f, "the bootstrap token cannot be handed over; none was made");
 }
 
 static void seed_token(struct fp_follow *f)
 {
     struct store_params p = {.n = 0};
-    char id[FP_UUID_TEXT_BYTES];
     uint8_t hash[FP_SHA256_BYTES];
     struct fp_arena *scratch;
 
@@ -187,10 +197,10 @@ static void seed_token(struct fp_follow *f)
         commit(f);
         return;
     }
-    if (!token_make(f, id, hash))
+    if (!token_make(f, hash))
         return;
     scratch = fp_arena_new(NULL);
-    store_param_text(&p, fp_str_of(id));
+    store_param_text(&p, fp_str_of(f->token_id));
     store_param_bytes(&p, fp_str_n(hash, sizeof(hash)));
     store_param_i64(&p, scratch, f->seed_revision);
     store_follow_send(f, "bootstrap token", token_sql, &p, f->o.statement_timeout_ms, on_token);
@@ -240,8 +250,9 @@ static void on_due(const struct store_answer *a, void *arg)
     struct fp_follow *f = arg;
     if (store_follow_failed(f, a, "bootstrap check"))
         return;
-    bool token = store_cell_bool(a->result, 0, 0) && f->o.seed;
-    bool gateway = store_cell_bool(a->result, 0, 1) && f->o.default_gateway;
+    token_end(f, store_cell_bool(a->result, 0, 0));
+    bool token = store_cell_bool(a->result, 0, 1) && f->o.seed;
+    bool gateway = store_cell_bool(a->result, 0, 2) && f->o.default_gateway;
     if (token || gateway)
         store_follow_send(f, "bootstrap lock", open_sql, NULL, STORE_WAIT_LOCK_MS, on_locked);
     else
@@ -251,12 +262,14 @@ static void on_due(const struct store_answer *a, void *arg)
 static void on_chain(const struct store_answer *a, void *arg)
 {
     struct fp_follow *f = arg;
+    struct store_params p = {.n = 0};
     if (store_follow_failed(f, a, "audit chain"))
         return;
     if (strcmp(PQcmdTuples((PGresult *)(uintptr_t)a->result), "1") == 0)
         fp_log_warn(FP_LOG_AUDIT, "audit rows are chained by hashes %s",
                     f->o.hash_chain ? "from now on" : "no more: audit.hash_chain is false");
-    store_follow_send(f, "bootstrap check", due_sql, &none, f->o.statement_timeout_ms, on_due);
+    store_param_text(&p, f->token ? fp_str_of(f->token_id) : FP_STR_NULL);
+    store_follow_send(f, "bootstrap check", due_sql, &p, f->o.statement_timeout_ms, on_due);
 }
 
 void store_bootstrap_start(struct fp_follow *f)

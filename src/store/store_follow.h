@@ -21,9 +21,11 @@ struct fp_follow_options {
 };
 struct fp_store_seed {
     const char *secret; /* from BOOTSTRAP_TOKEN or the file; NULL: make one */
-    /* Called after the row is written and before COMMIT: print it or write the file.  false: roll
-     * back, no token. */
-    bool (*announce)(const char *token, void *arg);
+    /* Before COMMIT: can it be handed over?  false: roll back, no token. */
+    bool (*prepare)(const char *token, void *arg);
+    /* Once for each that was prepared, when its fate is known: made, hand it over; or it does not
+     * exist, forget it. */
+    void (*settle)(const char *token, bool made, void *arg);
     void *arg;
 };
 struct fp_follow_revision {

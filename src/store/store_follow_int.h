@@ -1,6 +1,7 @@
 /* Private to the store room: the follower and the stages it goes through on its connection. */
 #pragma once
 #include "store/store_follow.h"
+#include "codec/codec_hash.h"
 #include "store/store_int.h"
 #include "store/store_sql.h"
 
@@ -33,7 +34,9 @@ struct fp_follow {
     size_t migrations_n, migration; /* the one being applied */
     bool migrating;                 /* the advisory lock is held */
     /* the seed (store_bootstrap.c) */
-    char *token; /* while its row is not committed */
+    char *token; /* until its row is committed or known not to be */
+    char token_id[FP_UUID_TEXT_BYTES];
+    bool token_prepared;
     int64_t seed_revision;
     uint64_t seed_audit_n; /* audit rows of the transaction */
     /* following */

@@ -12,7 +12,7 @@
 
 #define RETRIES        3   /* contract §2.6: serialization failures */
 #define BACKOFF_MIN_MS 100 /* doubling up to the maximum, ±25 % */
-#define BACKOFF_MAX_MS 3000
+#define BACKOFF_MAX_MS 1000
 
 struct slot {
     struct fp_store *store;
@@ -408,6 +408,12 @@ void fp_store_free(struct fp_store **store)
     fp_mem_free(s->url);
     fp_mem_free(s->application_name);
     fp_mem_free(s);
+}
+
+void fp_store_hurry(struct fp_store *s)
+{
+    if (fp_timer_running(&s->reconnect))
+        fp_timer_start(s->loop, &s->reconnect, 0);
 }
 
 void fp_store_connections(const struct fp_store *s, unsigned *open, unsigned *busy)

@@ -294,6 +294,8 @@ struct fp_watch *fp_watch_new(struct fp_loop *loop, const struct fp_watch_option
     w->cache_use = (struct fp_timer){.cb = use_cache, .arg = w};
     w->cache_save = (struct fp_timer){.cb = save_cache, .arg = w};
     fp_timer_start(loop, &w->cache_use, CACHE_USE_AFTER_MS);
+    if (o->state_dir)
+        watch_cache_sweep(o->state_dir);
     on_state(false, false, w); /* also when a watcher before us had left another word */
     w->follow = fp_follow_new(loop, &o->follow, &h);
     return w;

@@ -13,6 +13,7 @@
 #include "watch/watch_int.h"
 
 #define CACHE_MAX_BYTES ((size_t)4 << 30)
+#define SWEEP_S         60 /* the watcher of the generation before may still be writing */
 
 static const char *const names[] = {"snapshot", "snapshot.previous"};
 
@@ -35,6 +36,13 @@ int watch_cache_save(const char *state_dir, int fd)
     err = fp_file_replace(now, map, size, 0600);
     fp_memfd_unmap(map, size);
     return err;
+}
+
+void watch_cache_sweep(const char *state_dir)
+{
+    char path[4096];
+    path_of(path, sizeof(path), state_dir, names[0]);
+    fp_file_sweep(path, SWEEP_S);
 }
 
 static int load_one(const char *path, int *fd, struct fp_snap_meta *meta)

@@ -53,6 +53,7 @@ int watch_build(const struct watch_rows *rs, const struct fp_pb_pool *pool,
                 const struct fp_snap_meta *meta, int *fd);
 
 /* watch_cache.c: the last known good segment in the state directory.  These calls block. */
+void watch_cache_sweep(const char *state_dir); /* what a killed watcher left half written */
 int watch_cache_save(const char *state_dir, int fd);
 /* A sealed, checked segment; 0, FP_ERR_NOT_FOUND, FP_ERR_CORRUPT … */
 int watch_cache_load(const char *state_dir, int *fd, struct fp_snap_meta *meta);

@@ -20,13 +20,28 @@
 #define TRACES_LINGER_MS 500
 #define USAGE_BEATS      10   /* memory is read with every tenth */
 #define FAST_STOP_MS     1000 /* contract §13.1: TERM gives running requests up to 1 s */
+#define LAST_WORDS_MS    500  /* audit rows that wait; within the master's patience */
 #define ORPHAN_STOP_MS   4000 /* contract §13.1: end within 5 s of the master's death */
+
+static void said(void *arg)
+{
+    struct fp_worker *w = arg;
+    fp_loop_stop(w->loop);
+}
+
+static void last_words_over(struct fp_timer *t)
+{
+    said(t->arg);
+}
 
 static void stopped(void *arg)
 {
     struct fp_worker *w = arg;
-    if (--w->draining_n == 0)
-        fp_loop_stop(w->loop);
+    if (--w->draining_n > 0)
+        return;
+    w->last_words = (struct fp_timer){.cb = last_words_over, .arg = w};
+    fp_timer_start(w->loop, &w->last_words, LAST_WORDS_MS);
+    fp_api_flush(w->api, said, w);
 }
 
 /* A socket nobody accepts from must not stay in the port's group: the kernel would go on giving it
@@ -95,6 +110,7 @@ static void take_snapshot(struct fp_worker *w, int fd)
     fp_log_debug(FP_LOG_SNAPSHOT, "serving generation %llu, revision %llu",
                  (unsigned long long)m->generation, (unsigned long long)m->revision);
     fp_snap_unref(&s);
+    fp_store_hurry(w->store); /* the watcher was there: who is ready can write, too */
     ready(w);
 }
 
@@ -233,6 +249,7 @@ int fp_worker_run(struct fp_child *child)
     fp_channel_free(&w.channel);
     fp_io_stop(&w.master_io);
     fp_timer_stop(&w.heartbeat);
+    fp_timer_stop(&w.last_words);
     fp_export_close(&w.traces, TRACES_LINGER_MS); /* alone on the loop by now */
     fp_loop_free(&w.loop);
     fp_arena_free(&w.arena);

@@ -1,5 +1,6 @@
 /* The last known good snapshot: saved, loaded, and passed over when it does not hold. */
 #include "watch/watch_cache.c"
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include "tap.h"
@@ -49,6 +50,21 @@ int main(void)
     close(fd);
     spoil(dir, "snapshot.previous");
     is_int(watch_cache_load(dir, &fd, &meta), FP_ERR_CORRUPT, "both spoilt: none");
+    static const char *const half[] = {"snapshot.0123456789abcdef.tmp",
+                                       "snapshot.fedcba9876543210.tmp",
+                                       "other.0123456789abcdef.tmp"};
+    for (int i = 0; i < 3; i++) {
+        snprintf(path, sizeof(path), "%s/%s", dir, half[i]);
+        close(open(path, O_CREAT | O_WRONLY, 0600));
+        if (i != 1)
+            utimensat(AT_FDCWD, path, (const struct timespec[]){{1}, {1}}, 0);
+    }
+    watch_cache_sweep(dir);
+    for (int i = 0; i < 3; i++) {
+        snprintf(path, sizeof(path), "%s/%s", dir, half[i]);
+        is_int(unlink(path), i ? 0 : -1, "%s: %s", half[i], i ? "stays" : "an old one is swept");
+    }
+    snprintf(path, sizeof(path), "%s/snapshot", dir);
     is_int(watch_cache_save("/nonexistent", one), -ENOENT, "no directory: an error, not the end");
     close(one);
     close(two);

@@ -2,10 +2,49 @@
 """Contract §4.6: the seeded token and the default gateway."""
 import hashlib
 import re
+import socket
+import threading
 
 import fp_tap as tap
 from fp_follower import Follower
 from fp_harness import Postgres
+
+
+class Cutter:
+    """Passes a connection on to the server; of the first COMMIT the answer is lost, and the connection with it."""
+
+    def __init__(self, pg):
+        self.pg, self.cut = pg, False
+        self.server = socket.create_server(("127.0.0.1", 0))
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def url(self, database):
+        return self.pg.url(database).replace(f":{self.pg.port}/", f":{self.server.getsockname()[1]}/")
+
+    def _accept(self):
+        while True:
+            here, _ = self.server.accept()
+            there = socket.create_connection(("127.0.0.1", self.pg.port))
+            state = {"mute": False}
+            threading.Thread(target=self._pass, args=(here, there, state, True), daemon=True).start()
+            threading.Thread(target=self._pass, args=(there, here, state, False), daemon=True).start()
+
+    def _pass(self, a, b, state, up):
+        try:
+            while data := a.recv(65536):
+                if up and b"COMMIT" in data and not self.cut:
+                    self.cut = state["mute"] = True
+                if not up and state["mute"]:
+                    break  # it has answered, thus committed
+                b.sendall(data)
+        except OSError:
+            pass
+        for s in (a, b):
+            try:
+                s.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
 
 with tap.run():
     pg = Postgres()
@@ -20,10 +59,21 @@ with tap.run():
         f.stop()
     tap.is_(pg.psql("SELECT count(*) FROM tokens"), "0", "an unusable secret is a start error")
 
+    # a commit that fails: the database is as before, and so is who waits for the token
+    db = pg.connect().cursor()
+    db.execute("CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid());"
+               " PERFORM pg_sleep(10); RETURN NULL; END $$;"
+               "CREATE CONSTRAINT TRIGGER die AFTER INSERT ON tokens DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION die()")
     f = Follower(pg.url(), gateway=1)
+    f.expect("^prepared")
+    f.expect("^no token")
+    f.expect("^prepared")
+    tap.ok(not any(line.startswith("token ") for line in f.lines), "the connection dies in the commit: no token is announced")
+    db.execute("DROP TRIGGER die ON tokens")
     token = f.expect(r"^token (.*)")[1]
     tap.like(token, r"^fp_pat_[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\.[A-Za-z0-9]{48}$", "the token's form (§4.1)")
     f.expect("^loaded ok full")
+    tap.is_(sum(line.startswith("token ") for line in f.lines), 1, "the next attempt makes it, once")
     tap.unlike(f.log(), re.escape(token.split(".")[1]), "its secret is not in the log")
     f.stop()
     c = pg.connect()
@@ -52,6 +102,20 @@ with tap.run():
     tap.ok(not any(line.startswith("token ") for line in f.lines), "any token of any status: no other is made")
     db.execute("SELECT count(*) FROM routes")
     tap.is_(db.fetchone()[0], 1, "a missing gateway row is made anew")
+
+    # a commit whose answer is lost: it is looked for, and announced all the same
+    pg.createdb("lost")
+    cutter = Cutter(pg)
+    f = Follower(pg.url("lost"), no_seed=1)
+    f.expect("^loaded ok full")
+    f.stop()
+    f = Follower(cutter.url("lost"))
+    token = f.expect(r"^token (.*)")[1]
+    f.expect("^loaded ok full")
+    f.stop()
+    tap.ok(cutter.cut, "the answer of a COMMIT was lost")
+    tap.is_(pg.psql("SELECT token_id FROM tokens", "lost"), token[7:43], "the token is announced all the same, and is the only one")
+    tap.is_(sum(line.startswith(("token ", "no token")) for line in f.lines), 1, "once")
 
     pg.createdb("given")
     f = Follower(pg.url("given"), secret="Passw0rd_" * 4)

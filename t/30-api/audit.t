@@ -46,8 +46,8 @@ with run():
         fails(reason, t["token"], t["id"], "victim")
 
     # ---- at most audit.failure_rows_per_minute of an address
-    def told():
-        return sum(r["metadata"].get("suppressed", 0) + (r["user_agent"] is not None) for r in rows("client_ip = '203.0.113.5'"))
+    def told(ip="203.0.113.5"):
+        return sum(r["metadata"].get("suppressed", 0) + (r["user_agent"] is not None) for r in rows(f"client_ip = '{ip}'"))
     for i in range(60):
         fp.get("/api/v1/clusters", token="nonsense", headers=from_("203.0.113.5"))
     fp.get("/api/v1/clusters", token="nonsense", headers=from_("203.0.113.6"))
@@ -154,6 +154,13 @@ with run():
     fp.restart()
     wait_until(lambda: pg.psql("SELECT count(*) FROM audit_logs WHERE event_type = 'old'") == "0", 10, "audit.retention prunes")
     ok(int(pg.psql("SELECT count(*) FROM audit_logs")) > 20, "and keeps the rest")
+
+    # ---- what waits is written at the end: each failure has been told, suppressed or not
+    for i in range(60):
+        fp.get("/api/v1/clusters", token="nonsense", headers=from_("203.0.113.7"))
+    fp.stop()
+    is_(told("203.0.113.7"), 60, "a stop loses no row")
+    fp.start()
 
     # ---- none of it delays or breaks a request: the table is locked, then away
     c = pg.connect(autocommit=False)

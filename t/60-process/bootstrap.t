@@ -44,12 +44,15 @@ with tap.run():
 
     # written
     pg.createdb("written")
-    fp = Flowplane(pg, database="written", name="written", conf={"bootstrap.print": False})
+    fp = Flowplane(pg, database="written", name="written", start=False, conf={"bootstrap.print": False})
     file = fp.state_dir / "bootstrap-token"
+    (fp.state_dir / "bootstrap-token.new").write_text("of one that was killed before the commit\n")
+    fp.start()
     value = file.read_text().strip()
     tap.is_(stat.S_IMODE(file.stat().st_mode), 0o600, "token_file: mode 0600")
     if util.ROOT:
         tap.is_(file.stat().st_uid, util.unprivileged()[0], "token_file: the service user's")
+    tap.ok(not (fp.state_dir / "bootstrap-token.new").exists(), "token_file: nothing beside it")
     tap.unlike(fp.log(), re.escape(value), "token_file: the value is in no log")
     tap.contains(fp.log(), f"the bootstrap admin token was written to {file}", "token_file: its path is")
     tap.is_(fp.get("/api/v1/clusters", token=value).status, 200, "token_file: the token works")

@@ -32,6 +32,8 @@ def retry(pg):
         is_(xds.names(s.expect("listener", 10)), ["default-gateway-listener"], "all types of it")
     wait_until(lambda: fp._answers("/readyz"), 5, "ready")
     ok(fp.find_token(), "the token was made then")
+    wait_until(lambda: all(fp._answers("/readyz") for _ in range(16)), what="each worker is ready")
+    is_({fp.get("/api/v1/tokens/self").status for _ in range(16)}, {200}, "who is ready has the database, no back-off is waited out")
     return fp
 
 

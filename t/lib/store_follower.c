@@ -74,12 +74,23 @@ static void on_fatal(const char *why, void *arg)
     fp_loop_stop(loop);
 }
 
-static bool announce(const char *token, void *arg)
+static bool prepare(const char *token, void *arg)
 {
+    (void)token;
     (void)arg;
-    printf("token %s\n", token);
+    puts("prepared");
     fflush(stdout);
     return getenv("FP_TEST_REFUSE") == NULL;
+}
+
+static void settle(const char *token, bool made, void *arg)
+{
+    (void)arg;
+    if (made)
+        printf("token %s\n", token);
+    else
+        puts("no token");
+    fflush(stdout);
 }
 
 static void on_stdin(struct fp_io *io, unsigned events)
@@ -94,7 +105,8 @@ int main(void)
 {
     const char *url = getenv("FP_TEST_DATABASE"), *poll = getenv("FP_TEST_POLL_MS");
     const char *statement = getenv("FP_TEST_STATEMENT_MS");
-    struct fp_store_seed seed = {.secret = getenv("FP_TEST_SECRET"), .announce = announce};
+    struct fp_store_seed seed = {
+        .secret = getenv("FP_TEST_SECRET"), .prepare = prepare, .settle = settle};
     struct fp_follow_handlers h = {
         .on_state = on_state, .on_behind = on_behind, .on_fatal = on_fatal};
     struct fp_io in = {.fd = 0, .cb = on_stdin};

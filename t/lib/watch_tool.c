@@ -68,16 +68,21 @@ static void on_stdin(struct fp_io *io, unsigned events)
     fflush(stdout);
 }
 
-static bool announce(const char *token, void *arg)
+static bool prepare(const char *token, void *arg)
 {
     (void)token, (void)arg;
     return true;
 }
 
+static void settle(const char *token, bool made, void *arg)
+{
+    (void)token, (void)made, (void)arg;
+}
+
 int main(void)
 {
     struct fp_io in = {.fd = 0, .cb = on_stdin};
-    struct fp_store_seed seed = {.announce = announce};
+    struct fp_store_seed seed = {.prepare = prepare, .settle = settle};
     struct fp_pb_pool *pool;
     const char *url = getenv("FP_TEST_DATABASE");
     if (!url || fp_pb_pool_builtin(&pool) < 0)
