@@ -42,6 +42,7 @@ struct fp_http_stream {
 
 void fp_http2_body_deadline(struct fp_http_conn *c, uint64_t after_ms); /* at the latest */
 
+extern nghttp2_mem fp_http2_memory; /* http2_memory.c */
 struct fp_http_stream *fp_http2_stream_open(struct fp_http_conn *c, int32_t id);
 void fp_http2_stream_header(struct fp_http_stream *st, struct fp_str name, struct fp_str value);
 void fp_http2_stream_headers_done(struct fp_http_stream *st);

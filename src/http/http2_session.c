@@ -19,25 +19,6 @@ struct fp_http2_shared {
     nghttp2_option *option;
 };
 
-/* ---- nghttp2's memory is ours ---- */
-
-static void *mem_malloc(size_t n, void *user)
-{
-    return fp_mem_alloc(n ? n : 1);
-}
-static void mem_free(void *p, void *user)
-{
-    fp_mem_free(p);
-}
-static void *mem_calloc(size_t n, size_t size, void *user)
-{
-    return fp_mem_calloc(n ? n : 1, size ? size : 1);
-}
-static void *mem_realloc(void *p, size_t n, void *user)
-{
-    return fp_mem_realloc(p, n ? n : 1);
-}
-
 /* ---- callbacks ---- */
 
 static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
@@ -261,9 +242,8 @@ static void h2_open(struct fp_http_conn *c)
     c->session = h;
     fp_list_init(&h->streams);
     fp_list_init(&h->drained);
-    nghttp2_mem mem = {NULL, mem_malloc, mem_free, mem_calloc, mem_realloc};
-    FP_ASSERT(nghttp2_session_server_new3(&h->ng, s->http2->callbacks, c, s->http2->option, &mem) ==
-              0);
+    FP_ASSERT(nghttp2_session_server_new3(&h->ng, s->http2->callbacks, c, s->http2->option,
+                                          &fp_http2_memory) == 0);
     submit_settings(c, h);
     fp_http_conn_deadline(c, FP_HTTP_DL_PING, s->limits.keepalive_time_ms);
     fp_http_conn_deadline(c, FP_HTTP_DL_IDLE, s->limits.idle_timeout_ms);

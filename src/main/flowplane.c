@@ -14,6 +14,7 @@
 #include "os/os_memfd.h"
 #include "os/os_process.h"
 #include "store/store_sql.h"
+#include "tls/tls_memory.h"
 #include "worker/worker.h"
 #include "main/main_int.h"
 
@@ -163,6 +164,7 @@ int main(int argc, char **argv)
         .sources = {.prefix_share = FP_PREFIX_SHARE, .prefix_etc = FP_PREFIX_ETC}};
     o.sources.overrides = o.overrides;
     fp_process_title_init(argc, argv); /* first: it moves the strings of argv */
+    fp_tls_memory_init();
     int status = parse(argc, argv, &o);
     if (status >= 0)
         return status;
