@@ -27,6 +27,18 @@ static uint64_t living_workers(const struct fp_page *page)
     return n;
 }
 
+/* Of those in use: a peer refuses one whose time is over. */
+static const char *certificates(const struct fp_page *page)
+{
+    uint64_t now_s = (uint64_t)fp_clock_wall_ms() / 1000;
+    for (size_t i = 0; i < FP_PAGE_CERTIFICATES; i++) {
+        uint64_t end_s = atomic_load(&page->certificate_end_s[i]);
+        if (end_s && end_s <= now_s)
+            return "expired";
+    }
+    return "ok";
+}
+
 /* ?verbose: each part of the instance, and how far it is behind the database. */
 static void verbose(struct fp_api_call *c, struct fp_buf *b)
 {
@@ -39,9 +51,9 @@ static void verbose(struct fp_api_call *c, struct fp_buf *b)
         lag_ms = (uint64_t)(fp_clock_wall_ms() - fp_snap_meta(api->snap)->built_wall_ms);
     fp_buf_printf(b,
                   ",\"checks\":{\"snapshot\":\"%s\",\"database\":\"%s\",\"listen\":\"%s\","
-                  "\"migrations\":\"%s\",\"workers\":\"%llu\",\"certificates\":\"ok\"}",
+                  "\"migrations\":\"%s\",\"workers\":\"%llu\",\"certificates\":\"%s\"}",
                   api->snap ? "ok" : "missing", up ? "ok" : "degraded", listen ? "ok" : "degraded",
-                  known ? "ok" : "unknown", (unsigned long long)living_workers(p));
+                  known ? "ok" : "unknown", (unsigned long long)living_workers(p), certificates(p));
     fp_buf_printf(b,
                   ",\"revision\":%llu,\"databaseRevision\":%llu,\"lagMs\":%llu,\"source\":\"%s\"",
                   (unsigned long long)served, (unsigned long long)known, (unsigned long long)lag_ms,

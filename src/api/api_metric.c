@@ -74,26 +74,80 @@ static void snapshot_gauges(struct gauges *g)
                 fp_metric_gauge(g->out, name, "Resources in the snapshot.", g->service, labels,
                                 fp_snap_count(s, k));
             else
-                fp_metric_gauge_more(g->out, name, g->service, labels, fp_snap_count(s, k));
+                fp_metric_more(g->out, name, g->service, labels, fp_snap_count(s, k));
             first = 0;
         }
     }
 }
 
+/* A family with a series for each type. */
+static void by_type(struct gauges *g, const char *name, const char *help,
+                    double (*value)(const void *arg, int kind), const void *arg)
+{
+    for (int k = 0, first = 1; k < FP_KIND_TOKEN; k++) {
+        char label[64];
+        if (!fp_kinds[k].xds)
+            continue;
+        snprintf(label, sizeof(label), "type=\"%s\"", fp_kinds[k].xds);
+        if (first)
+            fp_metric_gauge(g->out, name, help, g->service, label, value(arg, k));
+        else
+            fp_metric_more(g->out, name, g->service, label, value(arg, k));
+        first = 0;
+    }
+}
+
+static double unbuildable(const void *page, int kind)
+{
+    return (double)atomic_load(&((const struct fp_page *)page)->unbuildable[kind]);
+}
+
+static double open_nacks(const void *totals, int kind)
+{
+    return (double)((const struct fp_status_totals *)totals)->open_nacks[kind];
+}
+
+static void xds_gauges(struct gauges *g)
+{
+    const struct fp_status *status = g->api->o.page->status;
+    struct fp_status_totals t;
+    double open = (double)fp_status_streams(status);
+    fp_status_total(status, &t);
+    gauge(g, "flowplane_xds_connections", "Open xDS streams.", open);
+    gauge(g, "xds_connections_total", "Open xDS streams.", open);
+    fp_metric_gauge(g->out, "flowplane_xds_streams", "Streams of nodes that said who they are.",
+                    g->service, "type=\"ADS\",mode=\"sotw\"", (double)t.streams[FP_STATUS_SOTW]);
+    fp_metric_more(g->out, "flowplane_xds_streams", g->service, "type=\"ADS\",mode=\"delta\"",
+                   (double)t.streams[FP_STATUS_DELTA]);
+    gauge(g, "flowplane_xds_held_removals", "Removals that wait until nothing names them.",
+          (double)t.held_removals);
+    by_type(g, "flowplane_xds_open_nacks", "Rejections that connected nodes have not taken back.",
+            open_nacks, &t);
+}
+
+static void restarts(struct gauges *g)
+{
+    static const char name[] = "flowplane_worker_restarts_total";
+    const struct fp_page *p = g->api->o.page;
+    fp_metric_counter(g->out, name, "Processes that ended by themselves and were started again.",
+                      g->service, "role=\"worker\"", (double)atomic_load(&p->worker_restarts));
+    fp_metric_more(g->out, name, g->service, "role=\"watcher\"",
+                   (double)atomic_load(&p->watcher_restarts));
+    fp_metric_more(g->out, name, g->service, "role=\"postgres\"",
+                   (double)atomic_load(&p->postgres_restarts));
+}
+
 static void page_gauges(struct gauges *g)
 {
     const struct fp_page *p = g->api->o.page;
-    double open = (double)fp_status_streams(p->status);
-    gauge(g, "flowplane_xds_connections", "Open xDS streams.", open);
-    gauge(g, "xds_connections_total", "Open xDS streams.", open);
+    by_type(g, "flowplane_config_unbuildable_resources",
+            "Rows left out or kept at their last good bytes.", unbuildable, p);
     gauge(g, "flowplane_config_last_reload_successful", "1 unless the last reload failed.",
           (double)atomic_load(&p->reload_ok));
     gauge(g, "flowplane_database_up", "1 while the database answers.",
           (double)atomic_load(&p->database_up));
     gauge(g, "flowplane_database_listen_up", "1 while notifications arrive.",
           (double)atomic_load(&p->listen_up));
-    gauge(g, "flowplane_config_unbuildable_resources",
-          "Rows left out or kept at their last good bytes.", (double)atomic_load(&p->unbuildable));
     gauge(g, "system_uptime_seconds", "Time since the start of the master.",
           (double)(fp_clock_mono_ms() - atomic_load(&p->started_ms)) / 1000);
 }
@@ -113,7 +167,7 @@ static void certificate_gauges(struct gauges *g)
             fp_metric_gauge(g->out, name, "When certificates in use end.", g->service, uses[i],
                             (double)end_s);
         else
-            fp_metric_gauge_more(g->out, name, g->service, uses[i], (double)end_s);
+            fp_metric_more(g->out, name, g->service, uses[i], (double)end_s);
         first = false;
     }
 }
@@ -139,18 +193,13 @@ static void process_gauges(struct gauges *g)
     struct rlimit fds;
     const struct fp_page *p = g->api->o.page;
     fp_process_usage(&u);
-    double memory = (double)(u.proportional_bytes + atomic_load(&p->watcher_memory_bytes));
+    double memory = (double)(u.proportional_bytes + atomic_load(&p->watcher_memory_bytes) +
+                             atomic_load(&p->master_memory_bytes));
     for (size_t i = 0; i < FP_PAGE_SLOTS; i++)
         if (&p->slot[i] != g->api->o.slot)
             memory += (double)atomic_load(&p->slot[i].memory_bytes);
     getrlimit(RLIMIT_NOFILE, &fds);
-    gauge(g, "memory_usage_bytes", "Memory of all workers and the watcher, shared pages once.",
-          memory);
-    fp_buf_printf(g->out,
-                  "# HELP process_cpu_seconds_total CPU time of this worker.\n"
-                  "# TYPE process_cpu_seconds_total "
-                  "counter\nprocess_cpu_seconds_total{service=\"%s\"} %.6f\n",
-                  g->service, u.cpu_s);
+    gauge(g, "memory_usage_bytes", "Memory of all processes, shared pages once.", memory);
     gauge(g, "process_resident_memory_bytes", "Resident memory of this worker.",
           (double)u.resident_bytes);
     gauge(g, "process_virtual_memory_bytes", "Virtual memory of this worker.",
@@ -175,7 +224,10 @@ void api_metrics(struct fp_api_call *c)
         api_fail(c, 404, NULL, NULL, "metrics are off (observability.enable_metrics)");
         return;
     }
+    fp_metric_tell_process();
     fp_metrics_write(&b, api->o.page->metrics, g.service, &names);
+    restarts(&g);
+    xds_gauges(&g);
     page_gauges(&g);
     snapshot_gauges(&g);
     pool_gauges(&g);

@@ -194,6 +194,7 @@ void api_bad(int status, const char *message, struct fp_buf *out, void *api)
     (void)api;
     fp_uuid_v4(id);
     write_error(out, status, fp_str_of(message), fp_str_of(id), NULL);
-    fp_metric_add(FP_METRIC_HTTP_REQUESTS, UINT16_MAX, UINT16_MAX, (unsigned)status, 1);
+    fp_metric_add(FP_METRIC_HTTP_REQUESTS, api_metric_method(FP_STR("")), api_route_pattern(NULL),
+                  (unsigned)status, 1);
     fp_metric_add(FP_METRIC_HTTP_RESPONSES, (unsigned)status, 0, 0, 1);
 }

@@ -119,6 +119,13 @@ static void died(struct child *c);
 
 /* --- channel -------------------------------------------------------------------------------- */
 
+static void tell_memory(struct master *m)
+{
+    struct fp_process_usage u;
+    fp_process_usage(&u);
+    atomic_store(&m->page->master_memory_bytes, u.proportional_bytes);
+}
+
 static void on_frame(struct fp_channel *ch, enum fp_frame_type type, const void *payload, size_t n,
                      int fd, void *arg)
 {
@@ -135,8 +142,10 @@ static void on_frame(struct fp_channel *ch, enum fp_frame_type type, const void 
     case FP_FRAME_READY:
         c->ready = true;
         fp_log_debug(FP_LOG_MASTER, "%s (pid %d) is ready", name_of(c, name), (int)c->pid);
-        if (master_generation_ready(c->gen))
+        if (master_generation_ready(c->gen)) {
+            tell_memory(c->gen->m);
             master_on_ready(c->gen);
+        }
         break;
     case FP_FRAME_SNAPSHOT:
         master_relay_snapshot(c, payload, n, fd);

@@ -4,11 +4,15 @@
  * read by whoever is scraped.  Runs in all processes; must never block or grow.
  */
 #include "obs/obs_metric_int.h"
+#include <time.h>
 #include "core/core_assert.h"
 #include "core/core_log.h"
 #include "os/os_memfd.h"
 
 static struct metric_slot *slot; /* of this process */
+static struct {
+    uint64_t dropped, cpu_ns;
+} told; /* by fp_metric_tell_process */
 
 /* in microseconds, the last one is +Inf */
 const uint64_t obs_metric_bounds_us[METRIC_BUCKETS] = {
@@ -25,6 +29,7 @@ void fp_metrics_bind(struct fp_metrics *m, unsigned n)
 {
     FP_ASSERT(!m || n < METRIC_SLOTS);
     slot = m ? &m->slots[n] : NULL;
+    told.dropped = fp_log_dropped(); /* by the master, before the fork */
 }
 
 static _Atomic uint64_t *find(uint64_t key)
@@ -61,11 +66,18 @@ void fp_metric_observe_ns(enum fp_metric f, unsigned a, unsigned b, uint64_t ns)
     add(metric_key(f, a, b, METRIC_SUM), ns);
 }
 
-void fp_metric_log_dropped(void)
+static void add_since(enum fp_metric f, uint64_t *before, uint64_t n)
 {
-    static uint64_t told;
-    uint64_t n = fp_log_dropped();
-    if (n > told)
-        fp_metric_add(FP_METRIC_LOG_DROPPED, 0, 0, 0, n - told);
-    told = n;
+    if (n > *before)
+        fp_metric_add(f, 0, 0, 0, n - *before);
+    *before = n;
+}
+
+void fp_metric_tell_process(void)
+{
+    struct timespec cpu;
+    add_since(FP_METRIC_LOG_DROPPED, &told.dropped, fp_log_dropped());
+    if (clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu) == 0)
+        add_since(FP_METRIC_CPU, &told.cpu_ns,
+                  (uint64_t)cpu.tv_sec * 1000000000 + (uint64_t)cpu.tv_nsec);
 }

@@ -31,9 +31,9 @@ enum fp_metric {
     FP_METRIC_TOKENS_ROTATED,
     FP_METRIC_AUTHENTICATIONS, /* status */
     FP_METRIC_PROPAGATION,     /* stage */
-    FP_METRIC_WORKER_RESTARTS, /* role */
     FP_METRIC_LOG_DROPPED,
     FP_METRIC_SPANS_DROPPED,
+    FP_METRIC_CPU, /* in nanoseconds */
     FP_METRIC_N
 };
 enum { FP_METRIC_PUBLISHED, FP_METRIC_ACKED }; /* stages of FP_METRIC_PROPAGATION */
@@ -50,8 +50,8 @@ void fp_metric_add(enum fp_metric f, unsigned a, unsigned b, unsigned c, uint64_
 /* One observation of a histogram. */
 void fp_metric_observe_ns(enum fp_metric f, unsigned a, unsigned b, uint64_t ns);
 
-/* Counts the lines that this process's log dropped since the last call. */
-void fp_metric_log_dropped(void);
+/* Counts what this process has used and its log has dropped since the last call. */
+void fp_metric_tell_process(void);
 
 /* The names of a label's values, by index; NULL ends them.  A number beyond them is "other". */
 struct fp_metric_names {
@@ -60,9 +60,11 @@ struct fp_metric_names {
 /* All families with at least HELP and TYPE, in Prometheus text 0.0.4; each series has service=. */
 void fp_metrics_write(struct fp_buf *out, const struct fp_metrics *m, const char *service,
                       const struct fp_metric_names *names);
-/* One gauge line with its HELP and TYPE, for the families that are computed; labels may be NULL. */
+/* HELP, TYPE and the first series of a family that is kept elsewhere; labels may be NULL. */
+void fp_metric_counter(struct fp_buf *out, const char *name, const char *help, const char *service,
+                       const char *labels, double value);
 void fp_metric_gauge(struct fp_buf *out, const char *name, const char *help, const char *service,
                      const char *labels, double value);
-/* Further series of the gauge before. */
-void fp_metric_gauge_more(struct fp_buf *out, const char *name, const char *service,
-                          const char *labels, double value);
+/* Further series of the family before. */
+void fp_metric_more(struct fp_buf *out, const char *name, const char *service, const char *labels,
+                    double value);

@@ -3,10 +3,11 @@
 #include <stdatomic.h>
 #include "obs/obs_metric.h"
 
-#define METRIC_SLOTS   (FP_METRICS_WATCHER + 1)
-#define METRIC_SERIES  4096
-#define METRIC_BUCKETS 16
-#define METRIC_SUM     100 /* the third label of a histogram: a bucket, or this: the sum in ns */
+#define METRIC_SLOTS      (FP_METRICS_WATCHER + 1)
+#define METRIC_SERIES     4096
+#define METRIC_BUCKETS    16
+#define METRIC_LAST_USUAL 12  /* 10 s; what takes longer is told apart for propagation only */
+#define METRIC_SUM        100 /* the third label of a histogram: a bucket, or this: the sum in ns */
 
 struct metric_series {
     _Atomic uint64_t key; /* 0 = free */

@@ -21,18 +21,15 @@ enum label {
     TABLE,
     AUTH,
     STAGE,
-    ROLE,
     CHANGE
 };
 static const char *const label_names[] = {
     [METHOD] = "method",     [PATH] = "path",   [STATUS] = "status",  [KIND] = "resource_type",
     [TYPE_URL] = "type_url", [XDS] = "type",    [OUTCOME] = "status", [OPERATION] = "operation",
-    [TABLE] = "table",       [AUTH] = "status", [STAGE] = "stage",    [ROLE] = "role",
-    [CHANGE] = "operation",
+    [TABLE] = "table",       [AUTH] = "status", [STAGE] = "stage",    [CHANGE] = "operation",
 };
 static const char *const outcomes[] = {"success", "error", NULL};
 static const char *const stages[] = {"published", "acked", NULL};
-static const char *const roles[] = {"worker", "watcher", "postgres", NULL};
 static const char *const changes[] = {"create", "update", "delete", NULL};
 static const char *const auths[] = {"success",        "missing_bearer", "malformed",
                                     "not_found",      "inactive",       "expired",
@@ -42,6 +39,7 @@ struct family {
     const char *name, *help;
     bool histogram;
     enum label labels[3];
+    bool ns; /* counted in nanoseconds, told in seconds */
 };
 static const struct family families[FP_METRIC_N] = {
     [FP_METRIC_HTTP_REQUESTS] = {"http_requests_total",
@@ -118,10 +116,6 @@ static const struct family families[FP_METRIC_N] = {
                                "Time from the commit of a change.",
                                true,
                                {STAGE}},
-    [FP_METRIC_WORKER_RESTARTS] = {"flowplane_worker_restarts_total",
-                                   "Processes that ended by themselves and were started again.",
-                                   false,
-                                   {ROLE}},
     [FP_METRIC_LOG_DROPPED] = {"flowplane_log_lines_dropped_total",
                                "Log lines that nobody took in time.",
                                false,
@@ -130,6 +124,11 @@ static const struct family families[FP_METRIC_N] = {
                                  "Spans not exported: full queue or refused.",
                                  false,
                                  {NONE}},
+    [FP_METRIC_CPU] = {"process_cpu_seconds_total",
+                       "CPU time of the workers and the watcher.",
+                       false,
+                       {NONE},
+                       .ns = true},
 };
 
 struct row { /* one series, summed over the slots */
@@ -203,8 +202,6 @@ static const char *value_of(const struct text *t, enum label l, unsigned v, char
         return name_of(auths, v);
     case STAGE:
         return name_of(stages, v);
-    case ROLE:
-        return name_of(roles, v);
     case CHANGE:
         return name_of(changes, v);
     case KIND:
@@ -245,8 +242,11 @@ static size_t histogram(struct text *t, const struct family *f, size_t i)
         else
             sum_ns = t->rows[i].value;
     }
+    unsigned last = f->labels[0] == STAGE ? METRIC_BUCKETS - 2 : METRIC_LAST_USUAL;
     for (unsigned b = 0; b < METRIC_BUCKETS; b++) {
         count += counts[b];
+        if (b > last && b < METRIC_BUCKETS - 1)
+            continue;
         open_series(t, f, "_bucket", series << 16);
         if (b == METRIC_BUCKETS - 1)
             fp_buf_printf(t->out, ",le=\"+Inf\"} %llu\n", (unsigned long long)count);
@@ -278,7 +278,10 @@ void fp_metrics_write(struct fp_buf *out, const struct fp_metrics *m, const char
                 continue;
             }
             open_series(&t, f, "", t.rows[i].key);
-            fp_buf_printf(out, "} %llu\n", (unsigned long long)t.rows[i++].value);
+            if (f->ns)
+                fp_buf_printf(out, "} %.6f\n", (double)t.rows[i++].value / 1e9);
+            else
+                fp_buf_printf(out, "} %llu\n", (unsigned long long)t.rows[i++].value);
         }
         if (i == first && f->labels[0] == NONE && !f->histogram) /* what never happened is 0 */
             fp_buf_printf(out, "%s{service=\"%s\"} 0\n", f->name, service);
@@ -286,16 +289,28 @@ void fp_metrics_write(struct fp_buf *out, const struct fp_metrics *m, const char
     fp_mem_free(t.rows);
 }
 
-void fp_metric_gauge_more(struct fp_buf *out, const char *name, const char *service,
-                          const char *labels, double value)
+void fp_metric_more(struct fp_buf *out, const char *name, const char *service, const char *labels,
+                    double value)
 {
     fp_buf_printf(out, "%s{service=\"%s\"%s%s} %.17g\n", name, service, labels ? "," : "",
                   labels ? labels : "", value);
 }
 
+static void first(struct fp_buf *out, const char *type, const char *name, const char *help,
+                  const char *service, const char *labels, double value)
+{
+    fp_buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+    fp_metric_more(out, name, service, labels, value);
+}
+
+void fp_metric_counter(struct fp_buf *out, const char *name, const char *help, const char *service,
+                       const char *labels, double value)
+{
+    first(out, "counter", name, help, service, labels, value);
+}
+
 void fp_metric_gauge(struct fp_buf *out, const char *name, const char *help, const char *service,
                      const char *labels, double value)
 {
-    fp_buf_printf(out, "# HELP %s %s\n# TYPE %s gauge\n", name, help, name);
-    fp_metric_gauge_more(out, name, service, labels, value);
+    first(out, "gauge", name, help, service, labels, value);
 }

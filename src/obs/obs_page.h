@@ -5,6 +5,7 @@
 #pragma once
 #include <stdatomic.h>
 #include <stdint.h>
+#include "core/core_kind.h"
 
 #define FP_PAGE_SLOTS 256
 
@@ -32,12 +33,13 @@ struct fp_page {
     _Atomic uint64_t database_revision;  /* last seen by the watcher */
     _Atomic uint64_t published_revision; /* watcher, after handing the memfd to the master */
     _Atomic uint64_t source_cache;       /* 1 while what is served came from the state directory */
-    _Atomic uint64_t unbuildable;        /* rows left out or kept at their last good bytes */
-    _Atomic uint64_t draining;           /* 1 once the master stops or drains */
+    /* rows left out or kept at their last good bytes, by kind; watcher */
+    _Atomic uint64_t unbuildable[FP_KIND_N];
+    _Atomic uint64_t draining; /* 1 once the master stops or drains */
     _Atomic uint64_t worker_restarts, watcher_restarts, postgres_restarts; /* master */
     _Atomic uint64_t reload_ok;                  /* 1 unless the last reload failed; master */
     _Atomic uint64_t started_ms, started_wall_s; /* monotonic, since 1970; master */
-    _Atomic uint64_t watcher_memory_bytes;       /* PSS; now and then */
+    _Atomic uint64_t master_memory_bytes, watcher_memory_bytes; /* PSS; now and then */
     /* Ends of the certificates in use, since 1970; 0: none.  Any worker; names in api_metric.c. */
     _Atomic uint64_t certificate_end_s[FP_PAGE_CERTIFICATES];
     struct fp_metrics *metrics; /* obs_metric.h; made with the page */

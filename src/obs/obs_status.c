@@ -271,6 +271,7 @@ void fp_status_type_set(struct fp_status_writer *w, uint32_t record, enum fp_kin
     to->pending_since_ms = t->pending_since_ms;
     to->names_n = t->names_n;
     to->held = t->held;
+    to->kept = t->kept;
     to->subscribed = t->subscribed;
     to->wildcard = t->wildcard;
     to->pending = t->pending;

@@ -51,6 +51,7 @@ struct fp_status_type {
     bool nacked;      /* a rejection is open: nack is set */
     uint32_t names_n; /* subscribed by name */
     uint32_t held;    /* removals and suspects held back */
+    uint32_t kept;    /* of them removals */
     char sent_version[FP_STATUS_VERSION_BYTES], acked_version[FP_STATUS_VERSION_BYTES];
     uint64_t acked_revision;   /* all that this stream sees of it is acknowledged */
     uint64_t pending_since_ms; /* monotonic; 0 when not pending */
@@ -95,6 +96,13 @@ uint64_t fp_status_streams(const struct fp_status *s);
 /* The next stream, copied into the arena; false at the end.  s may be NULL. */
 bool fp_status_next(const struct fp_status *s, struct fp_status_cursor *c, struct fp_arena *a,
                     struct fp_status_stream *out);
+
+struct fp_status_totals { /* of all nodes' streams */
+    uint64_t streams[2];  /* by mode */
+    uint64_t held_removals, open_nacks[FP_KIND_N];
+};
+/* Reads a few bytes per stream and type. */
+void fp_status_total(const struct fp_status *s, struct fp_status_totals *out);
 
 enum fp_status_verdict { FP_STATUS_ACKED, FP_STATUS_PENDING, FP_STATUS_NACKED };
 /*

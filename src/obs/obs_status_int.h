@@ -38,7 +38,7 @@ struct status_nack_head { /* at the start of a rejection's run; message and name
 struct status_type {
     char sent_version[FP_STATUS_VERSION_BYTES - 1], acked_version[FP_STATUS_VERSION_BYTES - 1];
     uint64_t acked_revision, pending_since_ms, nack_revision;
-    uint32_t names_n, held;
+    uint32_t names_n, held, kept;
     struct status_run nack;
     bool subscribed, wildcard, pending;
 };

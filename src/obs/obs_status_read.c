@@ -116,6 +116,7 @@ static void read_type(const struct status_type *t, const char *nack, struct fp_s
         .pending = t->pending,
         .names_n = t->names_n,
         .held = t->held,
+        .kept = t->kept,
         .acked_revision = t->acked_revision,
         .pending_since_ms = t->pending_since_ms,
     };
@@ -158,6 +159,36 @@ bool fp_status_next(const struct fp_status *s, struct fp_status_cursor *c, struc
             return true;
         }
     return false;
+}
+
+/* ---- totals ---- */
+
+static void add_record(const struct status_record *r, struct fp_status_totals *out)
+{
+    for (int t = 0; t < TRIES; t++) {
+        struct fp_status_totals sum = *out;
+        uint64_t before = atomic_load_explicit(&r->counter, memory_order_acquire);
+        if (before & 1)
+            continue;
+        sum.streams[r->mode == FP_STATUS_DELTA] += r->used;
+        for (int k = 0; k < STATUS_TYPES_N; k++) {
+            sum.held_removals += r->types[k].kept;
+            sum.open_nacks[k] += r->types[k].nack.n || r->types[k].nack_revision;
+        }
+        if (stable(r, before)) {
+            if (r->used)
+                *out = sum;
+            return;
+        }
+    }
+}
+
+void fp_status_total(const struct fp_status *s, struct fp_status_totals *out)
+{
+    memset(out, 0, sizeof *out);
+    for (uint32_t seat = 0; s && seat < s->seats_n; seat++)
+        for (uint32_t i = 0; i < records_of(s, seat); i++)
+            add_record(status_record_at(s, seat, i), out);
 }
 
 /* ---- waiting for an acknowledgement ---- */

@@ -8,6 +8,7 @@
 #include "core/core_log.h"
 #include "obs/obs_metric.h"
 #include "core/core_mem.h"
+#include "obs/obs_metric.h"
 #include "os/os_process.h"
 #include "watch/watch_int.h"
 
@@ -57,7 +58,7 @@ static void tell_usage(struct fp_watch *w)
     if (w->usage_ms && fp_loop_now_ms(w->loop) < w->usage_ms + USAGE_EVERY_MS)
         return;
     fp_process_usage(&u);
-    fp_metric_log_dropped();
+    fp_metric_tell_process();
     atomic_store(&w->o.page->watcher_memory_bytes, u.proportional_bytes);
     w->usage_ms = fp_loop_now_ms(w->loop);
 }
@@ -213,7 +214,8 @@ static void on_done(bool ok, bool full, const struct fp_follow_revision *now, vo
     bool changed = watch_rows_commit(&w->rows, full);
     bool moved = memcmp(&w->now, now, sizeof(*now)) != 0;
     w->now = *now;
-    atomic_store(&w->o.page->unbuildable, watch_rows_bad(&w->rows));
+    for (int k = 0; k < FP_KIND_N; k++)
+        atomic_store(&w->o.page->unbuildable[k], watch_rows_bad(&w->rows, k));
     fp_page_raise(&w->o.page->database_revision, now->revision);
     if (first || changed || moved)
         build(w);

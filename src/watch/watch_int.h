@@ -46,7 +46,7 @@ void watch_rows_stage(struct watch_rows *rs, const struct fp_model_options *o, s
 bool watch_rows_commit(struct watch_rows *rs, bool full);
 void watch_rows_abort(struct watch_rows *rs);
 void watch_rows_fini(struct watch_rows *rs);
-size_t watch_rows_bad(const struct watch_rows *rs);
+size_t watch_rows_bad(const struct watch_rows *rs, int kind);
 
 /* watch_build.c: one sealed segment of all rows; 0 or negative enum fp_err */
 int watch_build(const struct watch_rows *rs, const struct fp_pb_pool *pool,

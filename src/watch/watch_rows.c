@@ -318,12 +318,10 @@ void watch_rows_fini(struct watch_rows *rs)
     }
 }
 
-size_t watch_rows_bad(const struct watch_rows *rs)
+size_t watch_rows_bad(const struct watch_rows *rs, int kind)
 {
     size_t n = 0;
-    for (int k = 0; k < FP_KIND_N; k++) {
-        FP_MAP_FOREACH (it, &rs->kinds[k])
-            n += ((struct watch_row *)it->value)->bad;
-    }
+    FP_MAP_FOREACH (it, &rs->kinds[kind])
+        n += ((struct watch_row *)it->value)->bad;
     return n;
 }

@@ -168,6 +168,13 @@ static void on_signal(int sig, void *arg)
     drain(arg, FAST_STOP_MS);
 }
 
+static void tell_write_timeouts(struct fp_worker *w)
+{
+    uint64_t n = fp_http_server_closed(w->xds_server, FP_HTTP_CLOSE_SLOW_READ);
+    fp_metric_add(FP_METRIC_XDS_WRITE_TIMEOUTS, 0, 0, 0, n - w->write_timeouts);
+    w->write_timeouts = n;
+}
+
 static void beat(struct fp_timer *t)
 {
     struct fp_worker *w = t->arg;
@@ -175,7 +182,8 @@ static void beat(struct fp_timer *t)
     fp_store_connections(w->store, &open, &busy);
     atomic_store(&w->slot->db_open, open);
     atomic_store(&w->slot->db_busy, busy);
-    fp_metric_log_dropped();
+    fp_metric_tell_process();
+    tell_write_timeouts(w);
     if (w->beats_n++ % USAGE_BEATS == 0) {
         struct fp_process_usage u;
         fp_process_usage(&u);
@@ -244,6 +252,8 @@ int fp_worker_run(struct fp_child *child)
     if (atomic_load(&child->page->published_revision) == 0)
         ready(&w);
     fp_loop_run(w.loop);
+    tell_write_timeouts(&w);
+    fp_metric_tell_process();
     worker_teardown(&w);
     fp_signals_free(&sig);
     fp_channel_free(&w.channel);

@@ -32,8 +32,9 @@ struct fp_worker {
     struct fp_arena *files_arena; /* while new files come in: worker_tls.c */
     struct worker_file *files;
     unsigned beats_n;
-    unsigned draining_n; /* servers that have not drained yet */
-    bool ready;          /* READY was sent */
+    uint64_t write_timeouts; /* of xDS connections: counted so far */
+    unsigned draining_n;     /* servers that have not drained yet */
+    bool ready;              /* READY was sent */
     bool draining;
 };
 

@@ -404,11 +404,25 @@ static void run_timer(struct fp_xds_stream *st, struct fp_timer *t, bool wanted,
     }
 }
 
+/* What was put off before is never sent when something newer came meanwhile. */
+static void put_off(struct fp_xds_stream *st)
+{
+    uint64_t now = st->engine->view->id;
+    if (st->put_off && st->put_off != now)
+        fp_metric_add(FP_METRIC_XDS_COALESCED, 0, 0, 0, 1);
+    st->put_off = now;
+}
+
 void fp_xds_stream_flush(struct fp_xds_stream *st)
 {
     /* L-1: nothing is made while something is unsent; on_drained wakes us */
-    if (st->ended || !st->engine->view || !st->scope || fp_grpc_call_queued(st->call))
+    if (st->ended || !st->engine->view || !st->scope)
         return;
+    if (fp_grpc_call_queued(st->call)) {
+        put_off(st);
+        return;
+    }
+    st->put_off = 0;
     struct flush f = {.st = st};
     for (size_t i = 0; i < FP_XDS_TYPES_N; i++)
         step(&f, &fp_xds_types[i]);

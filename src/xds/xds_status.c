@@ -136,6 +136,7 @@ void fp_xds_status_report(struct fp_xds_stream *st)
             .names_n = ts->names->n,
             .pending = pending,
             .held = ts->sent ? ts->sent->held_n : 0,
+            .kept = ts->sent ? ts->sent->kept_n : 0,
             .acked_revision = ts->acked_revision,
             .pending_since_ms = ts->pending_since_ms,
         };

@@ -62,6 +62,7 @@ struct fp_xds_stream {
     struct fp_timer order_timer; /* runs while something is held back (P10) */
     struct fp_timer drain_timer; /* runs while something is kept for what drains */
     uint64_t opened_ns;          /* monotonic */
+    uint64_t put_off; /* id of the view that waits until unsent bytes are gone; 0: none */
     uint32_t last_nonce;
     uint32_t status; /* its record, or FP_STATUS_RECORD_NONE */
     bool admitted;   /* past the first-answer gate */

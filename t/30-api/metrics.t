@@ -6,28 +6,10 @@ import signal
 import subprocess
 
 from fp_harness import Flowplane, Postgres, find_program, wait_until
+from fp_metrics import scrape, value
 from fp_tap import is_, like, ok, run, skip
 import fp_util as util
 import fp_xds as xds
-
-
-def scrape(fp):
-    r = fp.get("/metrics", token=None)
-    assert r.status == 200, r.text
-    return r.text
-
-
-def value(text, name, **labels):
-    """The sum of the series with these labels."""
-    total, found = 0.0, False
-    for line in text.splitlines():
-        m = re.match(r"^(\w+)\{(.*)\} (\S+)$", line)
-        if not m or m.group(1) != name:
-            continue
-        have = dict(re.findall(r'(\w+)="([^"]*)"', m.group(2)))
-        if all(have.get(k) == v for k, v in labels.items()):
-            total, found = total + float(m.group(3)), True
-    return total if found else None
 
 
 with run():

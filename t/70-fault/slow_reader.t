@@ -8,6 +8,7 @@ from fp_echo import Raw
 from fp_h2 import Client, S, ev
 from fp_harness import Flowplane, Postgres, wait_until
 from fp_load import Follower
+from fp_metrics import scrape, value
 from fp_tap import diag, is_, ok, run
 
 ADS = "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources"
@@ -159,4 +160,6 @@ with run():
         never_reads(fp, updates, False)
         diag(f"L-2: the others: at most {updates.slowest * 1000:.0f} ms an update")
         is_(follower.ended, None, "nor closed")
+    wait_until(lambda: value(scrape(fp), "flowplane_xds_write_timeouts_total") == 2, 10, "both time-outs are counted")
+    ok(value(scrape(fp), "flowplane_xds_coalesced_pushes_total") > 0, "and states that were never sent to them")
     is_(fp.workers(), pids, "the workers are the same processes")

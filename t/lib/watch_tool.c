@@ -60,11 +60,13 @@ static void on_stdin(struct fp_io *io, unsigned events)
         fp_loop_stop(loop);
         return;
     }
+    int unbuildable = 0;
+    for (int k = 0; k < FP_KIND_N; k++)
+        unbuildable += (int)page->unbuildable[k];
     printf("page up=%d listen=%d database=%llu published=%llu cache=%d unbuildable=%d\n",
            (int)page->database_up, (int)page->listen_up,
            (unsigned long long)page->database_revision,
-           (unsigned long long)page->published_revision, (int)page->source_cache,
-           (int)page->unbuildable);
+           (unsigned long long)page->published_revision, (int)page->source_cache, unbuildable);
     fflush(stdout);
 }
 
