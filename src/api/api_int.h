@@ -207,7 +207,7 @@ void api_fail_problems(struct fp_api_call *c); /* 400 with all of c->problems */
 void api_fail_unavailable(struct fp_api_call *c, const char *message);
 void api_fail_not_found(struct fp_api_call *c);
 void api_too_large(struct fp_http_request *r, uint64_t limit, void *api);
-void api_bad(int status, const char *message, struct fp_buf *out, void *api);
+void api_bad(int status, const char *message, struct fp_http_bad *out, void *api);
 
 /* api_option.c: an integer parameter, 0 when absent; what is no integer becomes a problem */
 uint64_t api_query_clamped(struct fp_api_call *c, const char *parameter, int64_t least,

@@ -82,6 +82,16 @@ void api_header_add(struct api_headers *h, const char *name, struct fp_str value
         h->items[h->n++] = (struct fp_http_header){fp_str_of(name), value};
 }
 
+/* Of every answer (contract §2.2). */
+static void add_common(struct api_headers *h, const char *media, struct fp_str request_id)
+{
+    if (media)
+        api_header_add(h, "content-type", fp_str_of(media));
+    api_header_add(h, "x-request-id", request_id);
+    api_header_add(h, "cache-control", FP_STR("no-store"));
+    api_header_add(h, "x-content-type-options", FP_STR("nosniff"));
+}
+
 void api_respond(struct fp_api_call *c, int status, struct api_headers *h, struct fp_str body)
 {
     struct api_headers own = {.n = 0};
@@ -93,12 +103,9 @@ void api_respond(struct fp_api_call *c, int status, struct api_headers *h, struc
         api_fail_unavailable(c, "too many answers wait to be read");
         return;
     }
-    if (body.len || (c->media && status == 200)) /* an empty text is of a type too */
-        api_header_add(h, "content-type",
-                       fp_str_of(c->media ? c->media : "application/json; charset=utf-8"));
-    api_header_add(h, "x-request-id", c->request_id);
-    api_header_add(h, "cache-control", FP_STR("no-store"));
-    api_header_add(h, "x-content-type-options", FP_STR("nosniff"));
+    const char *media = c->media ? c->media : "application/json; charset=utf-8";
+    bool typed = body.len || (c->media && status == 200); /* an empty text is of a type too */
+    add_common(h, typed ? media : NULL, c->request_id);
     api_cors_headers(c, h);
     api_trace_end(c, h, api_masked(c, c->r->path), status);
     log_access(c, status);
@@ -188,12 +195,15 @@ void api_too_large(struct fp_http_request *r, uint64_t limit, void *api)
 }
 
 /* Refused by the HTTP layer: there is no call yet, only a status and a text. */
-void api_bad(int status, const char *message, struct fp_buf *out, void *api)
+void api_bad(int status, const char *message, struct fp_http_bad *out, void *api)
 {
-    char id[FP_UUID_TEXT_BYTES];
+    struct api_headers h = {.n = 0};
     (void)api;
-    fp_uuid_v4(id);
-    write_error(out, status, fp_str_of(message), fp_str_of(id), NULL);
+    fp_uuid_v4(out->id);
+    write_error(&out->body, status, fp_str_of(message), fp_str_of(out->id), NULL);
+    add_common(&h, "application/json; charset=utf-8", fp_str_of(out->id));
+    memcpy(out->headers, h.items, h.n * sizeof(h.items[0]));
+    out->headers_n = h.n;
     fp_metric_add(FP_METRIC_HTTP_REQUESTS, api_metric_method(FP_STR("")), api_route_pattern(NULL),
                   (unsigned)status, 1);
     fp_metric_add(FP_METRIC_HTTP_RESPONSES, (unsigned)status, 0, 0, 1);

@@ -74,18 +74,11 @@ static void bad(struct fp_http_conn *c, int status, const char *why,
                 enum fp_http_close_reason reason)
 {
     struct http1 *s = c->session;
-    const char *type;
+    struct fp_http_bad bad;
     struct fp_http_answer a = {.status = status};
-    a.body = fp_http_bad_body(c->server, status, why, &type);
-    char length[24];
-    snprintf(length, sizeof length, "%zu", a.body->bytes);
-    struct fp_http_header h[] = {
-        {FP_STR("date"), fp_str_of(fp_http_date(c->server))},
-        {FP_STR("content-type"), fp_str_of(type)},
-        {FP_STR("content-length"), fp_str_of(length)},
-    };
-    a.headers = h;
-    a.headers_n = 3;
+    a.body = fp_http_bad_make(c->server, status, why, &bad);
+    a.headers = bad.headers;
+    a.headers_n = bad.headers_n;
     drop_head(s);
     c->why = why;
     put_answer(c, &a, false);

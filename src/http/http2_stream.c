@@ -177,19 +177,13 @@ void fp_http2_stream_respond(struct fp_http_exchange *ex, struct fp_http_answer 
 
 static void refuse(struct fp_http_stream *st, int status, const char *why)
 {
-    struct fp_http_server *s = st->c->server;
-    const char *type;
-    struct fp_http_chunk *body = fp_http_bad_body(s, status, why, &type);
-    char length[24];
-    snprintf(length, sizeof length, "%zu", body->bytes);
-    struct fp_http_header h[] = {{FP_STR("date"), fp_str_of(fp_http_date(s))},
-                                 {FP_STR("content-type"), fp_str_of(type)},
-                                 {FP_STR("content-length"), fp_str_of(length)}};
+    struct fp_http_bad bad;
+    struct fp_http_chunk *body = fp_http_bad_make(st->c->server, status, why, &bad);
     fp_http_exchange_free(st->ex);
     st->ex = NULL;
     queue(st, FP_STR_NULL, body, FP_STR_NULL);
     st->ended = true;
-    submit(st, status, h, 3, true);
+    submit(st, status, bad.headers, bad.headers_n, true);
 }
 
 /* ---- the request goes on ---- */

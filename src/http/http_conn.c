@@ -301,13 +301,13 @@ static void turn_away(struct fp_http_conn *c, enum fp_http_close_reason reason, 
                       const char *why)
 {
     struct fp_buf out = {0};
-    const char *type;
-    struct fp_http_chunk *body = fp_http_bad_body(c->server, status, why, &type);
-    fp_buf_printf(&out,
-                  "HTTP/1.1 %d %s\r\ndate: %s\r\ncontent-type: %s\r\ncontent-length: %zu\r\n"
-                  "connection: close\r\n\r\n",
-                  status, fp_http_reason_phrase(status), fp_http_date(c->server), type,
-                  body->bytes);
+    struct fp_http_bad bad;
+    struct fp_http_chunk *body = fp_http_bad_make(c->server, status, why, &bad);
+    fp_buf_printf(&out, "HTTP/1.1 %d %s\r\n", status, fp_http_reason_phrase(status));
+    for (size_t i = 0; i < bad.headers_n; i++)
+        fp_buf_printf(&out, "%.*s: %.*s\r\n", FP_STR_ARG(bad.headers[i].name),
+                      FP_STR_ARG(bad.headers[i].value));
+    fp_buf_append_c(&out, "connection: close\r\n\r\n");
     struct fp_http_batch *b = &c->server->batch;
     fp_http_batch_copy(b, out.data, out.len);
     for (uint32_t i = 0; i < body->segments_n; i++)

@@ -213,9 +213,9 @@ void fp_http_exchange_too_large(struct fp_http_exchange *ex);
 /* A piece of the body.  False: too much, of this body or of all; the answer has been given. */
 bool fp_http_exchange_append(struct fp_http_exchange *ex, struct fp_str piece);
 void fp_http_exchange_complete(struct fp_http_exchange *ex); /* the body is whole */
-/* The body of an answer to something that never became a request. */
-struct fp_http_chunk *fp_http_bad_body(struct fp_http_server *s, int status, const char *message,
-                                       const char **content_type);
+/* The answer to something that never became a request: all headers in `out`, the body returned. */
+struct fp_http_chunk *fp_http_bad_make(struct fp_http_server *s, int status, const char *message,
+                                       struct fp_http_bad *out);
 const char *fp_http_date(struct fp_http_server *s);
 const char *fp_http_reason_phrase(int status);
 

@@ -2,6 +2,7 @@
  * Responses, in workers: fields that every answer carries, gzip, and what HEAD, 204 and 304 leave
  * out.  The protocols only frame what is made here.
  */
+#include <stdio.h>
 #include <time.h>
 #include "codec/codec_gzip.h"
 #include "http/http_int.h"
@@ -62,19 +63,25 @@ const char *fp_http_date(struct fp_http_server *s)
     return s->date;
 }
 
-struct fp_http_chunk *fp_http_bad_body(struct fp_http_server *s, int status, const char *message,
-                                       const char **content_type)
+struct fp_http_chunk *fp_http_bad_make(struct fp_http_server *s, int status, const char *message,
+                                       struct fp_http_bad *out)
 {
-    struct fp_buf out = {0};
-    *content_type = "text/plain; charset=utf-8";
+    *out = (struct fp_http_bad){.headers_n = 0};
     if (s->handlers.on_bad) {
-        *content_type = "application/json; charset=utf-8";
-        s->handlers.on_bad(status, message, &out, s->handlers.arg);
+        s->handlers.on_bad(status, message, out, s->handlers.arg);
     } else {
-        fp_buf_printf(&out, "%s\n", message);
+        out->headers[out->headers_n++] =
+            (struct fp_http_header){FP_STR("content-type"), FP_STR("text/plain; charset=utf-8")};
+        fp_buf_printf(&out->body, "%s\n", message);
     }
-    struct fp_http_chunk *c = fp_http_chunk_copy(fp_buf_str(&out));
-    fp_buf_fini(&out);
+    FP_ASSERT(out->headers_n + 2 <= sizeof(out->headers) / sizeof(out->headers[0]));
+    struct fp_http_chunk *c = fp_http_chunk_copy(fp_buf_str(&out->body));
+    fp_buf_fini(&out->body);
+    snprintf(out->length, sizeof out->length, "%zu", c->bytes);
+    out->headers[out->headers_n++] =
+        (struct fp_http_header){FP_STR("date"), fp_str_of(fp_http_date(s))};
+    out->headers[out->headers_n++] =
+        (struct fp_http_header){FP_STR("content-length"), fp_str_of(out->length)};
     return c;
 }
 

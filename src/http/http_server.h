@@ -78,6 +78,14 @@ void fp_http_respond(struct fp_http_request *r, const struct fp_http_response *r
 /* So many answers wait for clients that do not read that a large one more should not be given. */
 bool fp_http_full(const struct fp_http_request *r, size_t body_bytes);
 
+/* The answer to what never became a request. */
+struct fp_http_bad {
+    struct fp_buf body;
+    struct fp_http_header headers[8]; /* date and content-length are added */
+    size_t headers_n;
+    char id[40], length[24]; /* room for what headers point at */
+};
+
 /* How a request whose headers are complete goes on. */
 struct fp_http_verdict {
     bool respond_now; /* the handler has called fp_http_respond itself (401, 404, 413 before the
@@ -93,9 +101,9 @@ struct fp_http_handlers {
     void (*on_request)(struct fp_http_request *r, void *arg); /* body complete */
     void (*on_too_large)(struct fp_http_request *r, uint64_t limit,
                          void *arg); /* respond with 413 */
-    /* A syntax or limit error found before there is a request: status and text for the body, so
-     * that errors have one JSON form.  Writes into out; NULL: plain text. */
-    void (*on_bad)(int status, const char *message, struct fp_buf *out, void *arg);
+    /* A syntax or limit error found before there is a request: its body and headers, so that
+     * errors have one form.  NULL: plain text. */
+    void (*on_bad)(int status, const char *message, struct fp_http_bad *out, void *arg);
     /* Streams (http_stream.h); NULL when there are none on this port. */
     const struct fp_http_stream_handlers *streams;
 };

@@ -193,8 +193,8 @@ class View:
 
 with run():
     pg = Postgres()
-    one = Flowplane(pg)
-    two = Flowplane(pg)
+    # What a replaced listener may still use would stay for the time that proxies drain.
+    one, two = (Flowplane(pg, conf={"xds.proxy_drain_time": "0s"}) for _ in range(2))
     two.token = one.token
     views = [View(one), View(two)]
     good = 0
