@@ -3,18 +3,25 @@
 #include "conf/conf.h"
 
 struct fp_page;
+struct fp_pb_pool;
 struct fp_child_file { /* opened by the master as root, passed unread */
     const char *name;  /* directive, "xds.tls.key_path" */
     int fd;
 };
 enum fp_listen { FP_LISTEN_API, FP_LISTEN_XDS, FP_LISTEN_METRICS, FP_LISTEN_N };
+/* What messages look like, made before the fork: all processes of a generation share the pages. */
+struct fp_child_pools {
+    struct fp_pb_pool *builtin; /* linked into the program */
+    struct fp_pb_pool *set;     /* that of xds.descriptor_set, or NULL */
+};
 struct fp_child {
     const struct fp_conf *conf;
     struct fp_page *page;
-    int channel_fd;   /* to the master */
-    int master_pidfd; /* readable when the master is gone */
-    unsigned slot;    /* workers: 0 … workers-1 */
-    uint32_t seat;    /* workers: in page->status (obs_status.h) */
+    const struct fp_pb_pool *pool, *builtin_pool; /* the one in use; equal without a set */
+    int channel_fd;                               /* to the master */
+    int master_pidfd;                             /* readable when the master is gone */
+    unsigned slot;                                /* workers: 0 … workers-1 */
+    uint32_t seat;                                /* workers: in page->status (obs_status.h) */
     struct {
         const int *fds;
         size_t n;

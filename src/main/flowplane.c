@@ -18,7 +18,10 @@
 #include "worker/worker.h"
 #include "main/main_int.h"
 
-static const struct fp_master_roles roles = {.worker = fp_worker_run, .watcher = main_watcher_run};
+static const struct fp_master_roles roles = {.worker = fp_worker_run,
+                                             .watcher = main_watcher_run,
+                                             .pools_open = main_pools_open,
+                                             .pools_close = main_pools_close};
 
 static const char help[] =
     "Usage: flowplane [-c FILE] [-g 'DIRECTIVE = VALUE']... [-t|-tt] [-T] [-s SIGNAL]\n"

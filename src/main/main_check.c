@@ -107,6 +107,9 @@ bool main_check(const struct fp_conf *c, bool connect, FILE *err)
         ok = check_tls(&files, "api", &c->api.tls, false, a, err);
     if (c->xds.tls.enabled)
         ok = check_tls(&files, "xds", &c->xds.tls, true, a, err) && ok;
+    struct fp_child_pools pools;
+    ok = main_pools_open(c, &files, &pools, err) && ok;
+    main_pools_close(&pools);
     struct fp_child child = {.conf = c, .files = files.items, .files_n = files.n};
     const char *why = NULL, *url = fp_child_database_url(&child, a, &why);
     if (!url && why) { /* without one at all, the load has judged */

@@ -20,5 +20,9 @@ const char *main_conf_name(const struct main_options *o);
 int main_signal(const struct main_options *o);
 /* main_dev.c: certificates below ./run/certs, once; says what it did or could not do */
 void main_dev_certificates(const struct fp_conf *c, FILE *err);
+/* main_pools.c: the descriptor pools of a generation; false after a line in err */
+bool main_pools_open(const struct fp_conf *c, const struct fp_conf_files *f,
+                     struct fp_child_pools *out, FILE *err);
+void main_pools_close(struct fp_child_pools *p);
 /* main_watcher.c: the watcher's role */
 int main_watcher_run(struct fp_child *c);

@@ -20,11 +20,10 @@
 #include "worker/worker.h"
 #include "main/main_int.h"
 
-#define DESCRIPTORS_MAX_BYTES (64u << 20)
-#define SECRET_MAX_BYTES      4096
-#define LAST_WORDS_MS         1000
-#define TRACES_LINGER_MS      500
-#define TOKEN_LINE_BYTES      512 /* §4.1: a secret has at most 256 characters */
+#define SECRET_MAX_BYTES 4096
+#define LAST_WORDS_MS    1000
+#define TRACES_LINGER_MS 500
+#define TOKEN_LINE_BYTES 512 /* §4.1: a secret has at most 256 characters */
 
 struct watcher {
     struct fp_child *child;
@@ -34,7 +33,6 @@ struct watcher {
     struct fp_io master_io;
     struct fp_timer startup; /* database.startup_timeout */
     struct fp_watch *watch;
-    struct fp_pb_pool *pool;
     struct fp_export *traces; /* NULL: tracing is off */
     struct fp_store_seed seed;
     const char *seed_why; /* set when prepare refused */
@@ -246,22 +244,10 @@ static int confine(struct watcher *w)
     return err;
 }
 
-static bool open_pool(struct watcher *w, const char **why)
-{
-    if (!w->child->conf->xds.descriptor_set)
-        return fp_pb_pool_builtin(&w->pool) == FP_OK;
-    int err;
-    struct fp_str set = fp_child_file_text(w->child->files, w->child->files_n, "xds.descriptor_set",
-                                           DESCRIPTORS_MAX_BYTES, w->arena, &err);
-    *why = "xds.descriptor_set cannot be read";
-    return set.data && fp_pb_pool_open(&w->pool, set, w->arena, why) == FP_OK;
-}
-
 static bool open_watch(struct watcher *w)
 {
     const struct fp_conf *c = w->child->conf;
-    const char *why = "the built-in descriptors do not load";
-    const char *url = open_pool(w, &why) ? fp_child_database_url(w->child, w->arena, &why) : NULL;
+    const char *why = NULL, *url = fp_child_database_url(w->child, w->arena, &why);
     if (!url) {
         fatal(why, w);
         return false;
@@ -280,7 +266,7 @@ static bool open_watch(struct watcher *w)
                    .hash_chain = c->audit.hash_chain,
                    .default_gateway = c->bootstrap.default_gateway,
                    .seed = &w->seed},
-        .pool = w->pool,
+        .pool = w->child->pool,
         .allow_privileged_ports = c->validation.allow_privileged_ports,
         .debounce_min_ms = c->xds.debounce_min_ms,
         .debounce_max_ms = c->xds.debounce_max_ms,
@@ -330,7 +316,6 @@ int main_watcher_run(struct fp_child *child)
               &w);
     else
         run(&w);
-    fp_pb_pool_free(&w.pool);
     fp_signals_free(&sig);
     fp_io_stop(&w.master_io);
     fp_channel_free(&w.channel);

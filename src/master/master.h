@@ -10,6 +10,10 @@
 struct fp_master_roles { /* each runs its own loop and returns the exit status */
     int (*worker)(struct fp_child *c);
     int (*watcher)(struct fp_child *c);
+    /* Before the first fork of a generation, in the master; false after a line in err. */
+    bool (*pools_open)(const struct fp_conf *c, const struct fp_conf_files *f,
+                       struct fp_child_pools *out, FILE *err);
+    void (*pools_close)(struct fp_child_pools *p);
 };
 struct fp_master_options {
     struct fp_conf *conf;            /* checked; taken over */

@@ -62,9 +62,12 @@ static void close_others(const struct keep *k)
     close_range(from, ~0U, 0);
 }
 
-/* Least privilege: keys are for workers, the bootstrap secret for the watcher. */
+/* Least privilege: keys are for workers, the bootstrap secret for the watcher, and what was read
+ * before the fork for nobody. */
 static bool may_have(enum role role, const char *file)
 {
+    if (strcmp(file, "xds.descriptor_set") == 0)
+        return false;
     if (role == ROLE_WATCHER)
         return strncmp(file, "api.", 4) != 0 && strncmp(file, "xds.tls.", 8) != 0;
     return strncmp(file, "bootstrap.", 10) != 0;
@@ -78,6 +81,8 @@ _Noreturn static void child_main(struct child *c, int channel_fd, int pidfd)
     struct keep k = {.n = 0};
     struct fp_child fc = {.conf = g->conf,
                           .page = m->page,
+                          .pool = g->pools.set ? g->pools.set : g->pools.builtin,
+                          .builtin_pool = g->pools.builtin,
                           .channel_fd = channel_fd,
                           .master_pidfd = pidfd,
                           .slot = c->slot,
@@ -326,7 +331,8 @@ struct generation *master_generation_new(struct master *m, struct fp_conf *conf,
         fprintf(err, "observability.log_target: cannot open %s: %s\n",
                 conf->observability.log_target, fp_err_text(g->log_fd));
     bool files = fp_conf_files_open(conf, &g->files, err);
-    if (g->log_fd < 0 || !files || master_sockets_open(g, slots_n, prev) < 0) {
+    bool pools = files && m->o->roles->pools_open(conf, &g->files, &g->pools, err);
+    if (g->log_fd < 0 || !pools || master_sockets_open(g, slots_n, prev) < 0) {
         g->conf = NULL; /* the caller's again */
         master_generation_free(&g);
     }
@@ -401,6 +407,7 @@ void master_generation_free(struct generation **gp)
     }
     master_sockets_close(g);
     fp_conf_files_close(&g->files);
+    g->m->o->roles->pools_close(&g->pools);
     if (g->log_fd > STDERR_FILENO)
         close(g->log_fd);
     if (g->conf && g->conf != g->m->o->conf) /* the first one holds what no reload changes */

@@ -42,6 +42,7 @@ struct generation {
     unsigned id;
     struct fp_conf *conf;
     struct fp_conf_files files;
+    struct fp_child_pools pools; /* the master itself never looks into them */
     struct sockets sockets[FP_LISTEN_N];
     int log_fd;             /* own, or 1, 2; -1 when not opened */
     struct child *children; /* workers by slot, then the watcher */

@@ -413,17 +413,19 @@ static void check_oneof(struct fp_pb_enc *e, const struct fp_pb_message *m, uint
 {
     struct fp_buf names = {0};
     char buf[FP_PB_NAME_MAX];
+    bool several = false;
     for (size_t i = first; i < e->slots_n; i++)
         if (e->slots[i].field->oneof == oneof)
             return;
     for (size_t i = 0; i < m->fields_n && names.len < OPERANDS_MAX_BYTES; i++) {
         if (m->fields[i].oneof != oneof)
             continue;
-        fp_buf_append_c(&names, names.len ? ", " : "");
+        several = names.len > 0;
+        fp_buf_append_c(&names, several ? ", " : "");
         fp_buf_append_str(&names, fp_pb_field_json_name(&m->fields[i], buf));
     }
-    fp_pb_enc_problem(e, at, FP_P_CONSTRAINT, "one of %s must be set (rule oneof.required)",
-                      fp_buf_cstr(&names));
+    fp_pb_enc_problem(e, at, FP_P_CONSTRAINT, "%s%s must be set (rule oneof.required)",
+                      several ? "one of " : "", fp_buf_cstr(&names));
     fp_buf_fini(&names);
 }
 

@@ -19,7 +19,6 @@ struct fp_worker {
     struct fp_io master_io; /* the master's pidfd */
     struct fp_timer heartbeat;
     struct fp_timer last_words; /* all have drained: what is left to write has so long */
-    struct fp_pb_pool *pool;
     struct fp_store *store;
     struct fp_api *api;
     struct fp_export *traces; /* NULL: tracing is off */

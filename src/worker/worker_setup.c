@@ -7,10 +7,9 @@
 #include "worker/worker.h"
 #include "worker/worker_int.h"
 
-#define URL_MAX_BYTES         4096
-#define DESCRIPTORS_MAX_BYTES (64u << 20)
-#define STORE_QUEUE_MAX       1024
-#define H2_HEADER_BYTES       (32 * 1024)
+#define URL_MAX_BYTES   4096
+#define STORE_QUEUE_MAX 1024
+#define H2_HEADER_BYTES (32 * 1024)
 
 /* What the master opened for a directive, read whole; FP_STR_NULL when there is none. */
 static struct fp_str file_of(struct fp_worker *w, const char *directive, size_t max_bytes)
@@ -21,15 +20,6 @@ static struct fp_str file_of(struct fp_worker *w, const char *directive, size_t 
     if (err < 0)
         fp_log_error(FP_LOG_CONFIG, "%s: %s", directive, fp_err_text(err));
     return text;
-}
-
-static bool open_pool(struct fp_worker *w, const char **why)
-{
-    if (!w->child->conf->xds.descriptor_set)
-        return fp_pb_pool_builtin(&w->pool) == FP_OK;
-    struct fp_str set = file_of(w, "xds.descriptor_set", DESCRIPTORS_MAX_BYTES);
-    *why = "xds.descriptor_set cannot be read";
-    return set.data && fp_pb_pool_open(&w->pool, set, w->arena, why) == FP_OK;
 }
 
 static void open_store(struct fp_worker *w)
@@ -80,7 +70,7 @@ static void open_api(struct fp_worker *w)
     const struct fp_conf *c = w->child->conf;
     struct fp_api_options o = {
         .store = w->store,
-        .pool = w->pool,
+        .pool = w->child->pool,
         .page = w->child->page,
         .slot = w->slot,
         .body_limit_bytes = c->api.body_limit_bytes,
@@ -137,7 +127,8 @@ static void open_xds(struct fp_worker *w)
         .require_client_identity = c->xds.require_client_identity,
         .slot = w->slot,
         .commits = w->child->page->commits,
-        .pool = w->pool,
+        .pool = w->child->pool,
+        .builtin_pool = w->child->builtin_pool,
         .reflection = c->xds.reflection,
     };
     w->nacks = worker_nacks_new(w);
@@ -172,8 +163,7 @@ static void open_xds(struct fp_worker *w)
 
 bool worker_setup(struct fp_worker *w, const char **why)
 {
-    *why = "the built-in descriptors do not load";
-    if (!open_pool(w, why) || !worker_tls_open(w, why))
+    if (!worker_tls_open(w, why))
         return false;
     w->traces = fp_worker_traces_open(w->loop, w->child->conf);
     open_store(w);
@@ -206,5 +196,4 @@ void worker_teardown(struct fp_worker *w)
     fp_store_free(&w->store);
     worker_nacks_free(&w->nacks);
     worker_tls_free(w);
-    fp_pb_pool_free(&w->pool);
 }

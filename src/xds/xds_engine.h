@@ -35,7 +35,7 @@ struct fp_xds_options {
     struct fp_status_writer *status; /* NULL: nodes are not shown, streams counted by worker */
     void (*on_nack)(const struct fp_xds_verdict *v, void *arg); /* may be NULL */
     void *on_nack_arg;
-    const struct fp_pb_pool *pool; /* reflection */
+    const struct fp_pb_pool *pool, *builtin_pool; /* reflection: the set in use, else ours */
     bool reflection;
 };
 struct fp_xds_engine *fp_xds_engine_new(struct fp_loop *loop, const struct fp_xds_options *o);

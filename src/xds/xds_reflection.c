@@ -62,19 +62,29 @@ static void put_services(response *out, struct fp_arena *a, const struct fp_grpc
     out->list_services_response = list;
 }
 
+/* In the set in use; an Envoy's own lacks what only servers have: this very service, say. */
+static bool find(const struct fp_xds_engine *e,
+                 bool (*in)(const struct fp_pb_pool *, struct fp_str, struct fp_str *),
+                 const char *name, struct fp_str *file)
+{
+    const struct fp_pb_pool *pools[] = {e->options.pool, e->options.builtin_pool};
+    for (size_t i = 0; i < sizeof pools / sizeof *pools; i++)
+        if (pools[i] && in(pools[i], fp_str_of(name), file))
+            return true;
+    return false;
+}
+
 static void answer(const struct fp_xds_engine *e, request *r, response *out, struct fp_arena *a)
 {
-    const struct fp_pb_pool *pool = e->options.pool;
     struct fp_str file = FP_STR_NULL;
     bool found;
     switch (r->message_request_case) {
     case REQUEST(FILE_BY_FILENAME):
-        found = pool && fp_pb_pool_file(pool, fp_str_of(r->file_by_filename), &file);
+        found = find(e, fp_pb_pool_file, r->file_by_filename, &file);
         put_file(out, a, found, file);
         break;
     case REQUEST(FILE_CONTAINING_SYMBOL):
-        found =
-            pool && fp_pb_pool_file_of_symbol(pool, fp_str_of(r->file_containing_symbol), &file);
+        found = find(e, fp_pb_pool_file_of_symbol, r->file_containing_symbol, &file);
         put_file(out, a, found, file);
         break;
     case REQUEST(LIST_SERVICES):

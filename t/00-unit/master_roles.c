@@ -32,6 +32,16 @@ static char report[8192];
 
 static struct fp_loop *loop;
 
+static bool pools_open(const struct fp_conf *c, const struct fp_conf_files *f,
+                       struct fp_child_pools *out, FILE *err)
+{
+    return true;
+}
+
+static void pools_close(struct fp_child_pools *p)
+{
+}
+
 static void on_frame(struct fp_channel *ch, enum fp_frame_type type, const void *payload, size_t n,
                      int fd, void *arg)
 {
@@ -119,7 +129,8 @@ static uint16_t free_port(void)
 
 static pid_t start(int script_now)
 {
-    static const struct fp_master_roles roles = {.worker = worker, .watcher = watcher};
+    static const struct fp_master_roles roles = {
+        .worker = worker, .watcher = watcher, .pools_open = pools_open, .pools_close = pools_close};
     static char over[6][128];
     static const char *overs[6];
     uint16_t port = free_port(), xds_port = free_port(); /* a neighbour may be a client's */
