@@ -30,6 +30,8 @@ void fp_metrics_bind(struct fp_metrics *m, unsigned n)
     FP_ASSERT(!m || n < METRIC_SLOTS);
     slot = m ? &m->slots[n] : NULL;
     told.dropped = fp_log_dropped(); /* by the master, before the fork */
+    if (m)
+        atomic_store(&m->used[n], true);
 }
 
 static _Atomic uint64_t *find(uint64_t key)

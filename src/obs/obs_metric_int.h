@@ -1,6 +1,7 @@
 /* Private to the obs room: how metrics lie in shared memory. */
 #pragma once
 #include <stdatomic.h>
+#include <stdbool.h>
 #include "obs/obs_metric.h"
 
 #define METRIC_SLOTS      (FP_METRICS_WATCHER + 1)
@@ -18,6 +19,8 @@ struct metric_slot {
     _Atomic uint64_t lost;
 };
 struct fp_metrics {
+    _Atomic bool
+        used[METRIC_SLOTS]; /* the others are not even read: reading would give them memory */
     struct metric_slot slots[METRIC_SLOTS];
 };
 extern const uint64_t obs_metric_bounds_us[METRIC_BUCKETS];

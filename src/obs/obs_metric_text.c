@@ -153,6 +153,8 @@ static void collect(struct text *t, const struct fp_metrics *m)
 {
     size_t cap = 0;
     for (size_t s = 0; s < METRIC_SLOTS; s++) {
+        if (!atomic_load(&m->used[s]))
+            continue;
         for (size_t i = 0; i < METRIC_SERIES; i++) {
             uint64_t key = atomic_load_explicit(&m->slots[s].series[i].key, memory_order_relaxed);
             if (!key)
