@@ -1,0 +1,174 @@
+#!/usr/bin/env python3
+"""REST: reads and creates per second, the latter beside PostgreSQL's own ceiling; another instance; idle connections."""
+import json
+import re
+import resource
+import select
+import socket
+import statistics
+import subprocess
+import threading
+import time
+
+import fp_bench as bench
+import fp_road as road
+import fp_util as util
+from fp_harness import Flowplane, Postgres, wait_until
+
+LOAD = util.OBJS / "t" / "bench" / "rest_load"
+CLUSTERS, SECONDS, ROUNDS, CHANGES, IDLE = 100, 3, 3, 100, 10000
+NEW = '{"name":"n%d","endpoints":[{"host":"10.0.0.1","port":8080}],"connectTimeoutSeconds":5}'
+
+
+def load(fp, connections, method, path, *body):
+    r = subprocess.run([LOAD, str(fp.api_port), str(connections), str(SECONDS), fp.token, method, "/api/v1" + path, *body],
+                       capture_output=True, text=True)
+    out = json.loads(r.stdout)
+    if out["errors"]:
+        print(f"{out['errors']} errors: {r.stderr[:500]}")
+    return out
+
+
+def statements(fp):
+    """Those of the workers: the watcher's own are left out."""
+    text = fp.get("/metrics").text
+    return sum(float(v) for op, v in re.findall(r'^db_queries_total{.*operation="(\w+)".* (\S+)$', text, re.M)
+               if op not in ("load", "poll", "heartbeat", "listen", "chores", "bootstrap", "migration"))
+
+
+def reads(fp):
+    before, n = statements(fp), 0
+    for what, path, connections, aim in (("GET one cluster", "/clusters/c7", 1, 8000), ("GET one cluster", "/clusters/c7", 32, 20000),
+                                         (f"list of {CLUSTERS} clusters", "/clusters", 32, 6000)):
+        out = load(fp, connections, "GET", path)
+        n += out["n"]
+        bench.figure(f"{what}, {connections} connection{'s'[:connections > 1]}", out["rate"], "per s", aim,
+                     f"p50 {out['p50_ms']}, p99 {out['p99_ms']} ms; client {out['client_cpu']:.2f} CPU", more=True)
+    bench.figure(f"SQL statements of these {n:,} reads", statements(fp) - before, "(last use of the token)")
+
+
+class Ceiling:
+    """pgbench with the statement and the parameters that a worker sends, in a database of its own on the same server, with
+    somebody who listens."""
+
+    def __init__(self, pg):
+        self.pg, self.url = pg, pg.url("ceiling")
+        pg.createdb("ceiling")
+        fp = Flowplane(pg, database="ceiling", conf={"bootstrap.default_gateway": False, "observability.log_filter": "info,sqlx=debug"})
+        fp.api("POST", "/clusters", json.loads(NEW % 0))
+        sql = [s for s in (e["fields"].get("statement", "") for e in fp.log_events()) if "create_clusters" in s][-1]
+        fp.stop()
+        # $5, the team, is null: a variable that pgbench does not know
+        self.script = util.tmp() / "create.sql"
+        self.script.write_text("\\set p4 random(100000000000, 999999999999)\n" + re.sub(r"\$(\d+)", r":p\1", sql) + ";\n")
+        row = pg.psql("SELECT configuration, encoded, content_hash, encoder_version, service_name FROM clusters", "ceiling").split("\t")
+        who = pg.psql("SELECT jsonb_strip_nulls(jsonb_build_object('user_id', user_id, 'client_ip', client_ip, 'request_id', request_id))"
+                      " FROM audit_logs WHERE resource_type = 'cluster'", "ceiling")
+        self.parameters = {1: who, 2: 4000, 3: "[]", 6: "native_api", 7: "model", **dict(zip((8, 9, 10, 11, 12), row))}
+        threading.Thread(target=self.listen, daemon=True).start()
+
+    def listen(self):
+        c = self.pg.connect("ceiling")
+        c.cursor().execute("LISTEN flowplane_config")
+        while True:
+            select.select([c], [], [])
+            try:
+                c.poll()
+            except Exception:
+                return
+            c.notifies.clear()
+
+    def run(self, clients):
+        r = subprocess.run([self.pg.bin / "pgbench", "-n", "-M", "extended", "-f", self.script, "-c", str(clients), "-T", str(SECONDS),
+                            *(f"-Dp{n}={v}" for n, v in self.parameters.items()), self.url], capture_output=True, text=True)
+        m = re.search(r"tps = ([\d.]+)", r.stdout)
+        if not m:
+            print(f"pgbench: {r.stderr[-500:]}")
+        return float(m.group(1)) if m else None
+
+
+def empty(pg, fp):
+    """Both databases as they were: a generation of the snapshot costs what all its clusters cost."""
+    for database, keep in ((None, "name ~ '^c'"), ("ceiling", "false")):
+        pg.psql(f"DELETE FROM clusters WHERE NOT ({keep})", database)
+        for table in ("clusters", "config_changes", "config_revision", "audit_logs"):
+            pg.psql(f"VACUUM ANALYZE {table}", database)
+    wait_until(lambda: len(fp.get("/api/v1/clusters").json) == CLUSTERS, 60, "deleted clusters are gone")
+
+
+def creates(pg, fp):
+    ceiling, number = Ceiling(pg), 1
+    for clients, aim in ((1, 1500), (16, 2500)):
+        ours, theirs = [], []
+        for _ in range(ROUNDS):
+            empty(pg, fp)
+            out = load(fp, clients, "POST", "/clusters", NEW, str(number))
+            number = out["next"]
+            ours.append(out)
+            theirs.append(ceiling.run(clients))
+        rate, middle = (statistics.median(out[k] for out in ours) for k in ("rate", "p50_ms"))
+        s = "s"[:clients > 1]
+        bench.figure(f"POST cluster, {clients} client{s}", rate, "per s", aim, f"p50 {middle} ms; " + ", ".join(f"{out['rate']:.0f}" for out in ours),
+                     more=True)
+        if all(theirs):
+            bench.figure(f"  pgbench, the same statement, {clients} client{s}", statistics.median(theirs), "per s", None,
+                         ", ".join(f"{t:.0f}" for t in theirs))
+            bench.figure("  ours / pgbench", rate / statistics.median(theirs), "", 0.8, more=True)
+
+
+def elsewhere(pg, fp):
+    """A change on one instance until a stream of another has it; the answer counts in, so this is more than commit → served."""
+    other = Flowplane(pg, conf={"bootstrap.default_gateway": False})
+    stream, keep, times = road.Clusters(other.xds_port), road.Keep(fp), []
+    while len(stream.read()[1]) < CLUSTERS:
+        pass
+    for n in range(CHANGES):
+        began = time.monotonic()
+        keep.put("/api/v1/clusters/c7", {"name": "c7", "connectTimeoutSeconds": 10 + n, "endpoints": [{"host": "10.0.0.1", "port": 80}]})
+        seen, clusters = stream.read()
+        while clusters["c7"].connect_timeout.seconds != 10 + n:
+            seen, clusters = stream.read()
+        times.append((seen - began) * 1000)
+        time.sleep(0.2)  # beyond the debounce
+    bench.quantiles("PUT sent → received from another instance", times, "ms", 10, 50)
+    other.stop()
+
+
+def idle(pg, token):
+    """Connections that have had an answer, spread over the workers as the kernel spreads them."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, IDLE + 1000), hard))
+    fp = Flowplane(pg, conf={"bootstrap.default_gateway": False, "api.max_connections": IDLE})
+    fp.token = token
+    request = f"GET /api/v1/clusters/c7 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {fp.token}\r\n\r\n".encode()
+    load(fp, 32, "GET", "/clusters/c7")  # what any traffic touches is no part of it
+    fds(fp)
+    before, kept = fp.pss_kib(), []
+    for _ in range(IDLE):
+        s = socket.create_connection(("127.0.0.1", fp.api_port))
+        s.sendall(request)
+        kept.append(s)
+    for s in kept:
+        s.recv(65536)
+    bench.figure(f"memory of {IDLE:,} idle connections (PSS)", (fp.pss_kib() - before) / 1024, "MB", 25)
+    for s in kept:
+        s.close()
+    wait_until(lambda: fds(fp) < 1000, 30, "the server closes too")
+    bench.figure("  left of it when they have gone", (fp.pss_kib() - before) / 1024, "MB")
+
+
+def fds(fp):
+    return int(re.search(r"^process_open_fds{?.*}? (\d+)", fp.get("/metrics").text, re.M).group(1))
+
+
+with bench.run(f"REST ({CLUSTERS} clusters, {SECONDS} s each; of creates and pgbench in turn the median of {ROUNDS})"):
+    pg = Postgres(conf={"shared_buffers": "128MB", "synchronous_commit": "on"})
+    fp = Flowplane(pg, conf={"bootstrap.default_gateway": False})
+    for i in range(CLUSTERS):
+        fp.api("POST", "/clusters", {"name": f"c{i}", "endpoints": [{"host": "127.0.0.1", "port": 9000 + i}]})
+    reads(fp)
+    creates(pg, fp)
+    empty(pg, fp)
+    elsewhere(pg, fp)
+    fp.stop()
+    idle(pg, fp.token)
