@@ -1,12 +1,10 @@
 #!/usr/bin/env python3
-"""§16 "grpcurl -plaintext host:50051 list": by grpcurl where it is installed, and by the same calls of grpcio's reflection client."""
-import shutil
-
+"""§16 "grpcurl -plaintext host:50051 list": by grpcurl, and by the same calls of grpcio's reflection client."""
 import fp_guide as guide
 import fp_tap as tap
 import fp_xds as xds
 from fp_harness import Postgres
-from fp_util import need_module
+from fp_util import find_program, need_module
 
 ADS = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 MAY = {f"envoy.service.{s}" for s in (
@@ -18,6 +16,7 @@ MUST = {ADS, "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "gr
 
 with tap.run():
     need_module("grpc_reflection", "grpcio-reflection")
+    find_program("grpcurl")
     from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
     from google.protobuf.descriptor_pool import DescriptorPool
     fp = guide.Instance(Postgres())
@@ -29,6 +28,7 @@ with tap.run():
         pool = DescriptorPool(database)
         for name in services:  # `grpcurl describe`
             tap.ok(pool.FindServiceByName(name).methods, f"describe {name}")
-    if shutil.which("grpcurl"):
-        out = fp.sh("grpcurl -plaintext $XDS list").split()
-        tap.is_(sorted(out), sorted(services), "grpcurl -plaintext list")
+    out = fp.sh("grpcurl -plaintext $XDS list").split()
+    tap.is_(sorted(out), sorted(services), "grpcurl -plaintext list")
+    out = fp.sh(f"grpcurl -plaintext $XDS describe {ADS}")
+    tap.like(out, "rpc StreamAggregatedResources", "grpcurl describe")
