@@ -285,12 +285,10 @@ static void wipe(void *arg)
 /* Its digest goes into the fields; the text stays until the answer is out. */
 static void make_secret(struct write *w)
 {
-    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
     uint8_t digest[FP_SHA256_BYTES];
     char hex[2 * FP_SHA256_BYTES + 1];
     w->secret = fp_arena_alloc(w->c->r->arena, SECRET_CHARS + 1);
-    for (int i = 0; i < SECRET_CHARS; i++)
-        w->secret[i] = alphabet[fp_rand_below(sizeof(alphabet) - 1)];
+    fp_rand_alnum(w->secret, SECRET_CHARS);
     fp_sha256(w->secret, SECRET_CHARS, digest);
     fp_hex(hex, digest, sizeof(digest));
     json_object_set_new(w->body.fields, "hash", json_string(hex));

@@ -63,3 +63,10 @@ uint64_t fp_rand_jitter(uint64_t base, unsigned percent)
     uint64_t low = base - span;
     return low + fp_rand_u64() % (span > UINT64_MAX / 2 ? UINT64_MAX : 2 * span + 1);
 }
+
+void fp_rand_alnum(char *out, size_t n)
+{
+    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    for (size_t i = 0; i < n; i++)
+        out[i] = alphabet[fp_rand_below(sizeof(alphabet) - 1)];
+}

@@ -18,14 +18,19 @@ enum ctl_exit {
 #define CTL_HINT "flowplanectl: see flowplanectl --help or flowplanectl(8)\n"
 
 enum ctl_format { CTL_TABLE, CTL_JSON, CTL_YAML };
-enum { CTL_CONF = 1, CTL_ENVOY = 2, CTL_OUTPUT = 4 }; /* options of single commands */
+enum {
+    CTL_CONF = 1,
+    CTL_ENVOY = 2,
+    CTL_OUTPUT = 4,
+    CTL_DATABASE = 8
+}; /* options of single commands */
 
 struct ctl_call {
     struct fp_arena *arena;
     enum ctl_format format;
     bool quiet;
     unsigned given; /* CTL_CONF … */
-    const char *conf, *envoy, *output;
+    const char *conf, *envoy, *output, *database_url;
     const char *argument; /* NULL when absent */
 };
 
@@ -39,6 +44,8 @@ struct ctl_command {
 
 int ctl_descriptors_extract(struct ctl_call *c);
 int ctl_descriptors_show(struct ctl_call *c);
+int ctl_audit_verify(struct ctl_call *c);
+int ctl_tokens_bootstrap(struct ctl_call *c);
 
 /* The result, as JSON or YAML. */
 void ctl_print(const struct ctl_call *c, const json_t *v);

@@ -24,16 +24,32 @@ static const struct ctl_command commands[] = {
      CTL_CONF,
      true,
      ctl_descriptors_show},
+    {{"audit", "verify"},
+     "[--database-url URL | -c CONFIGURATION]",
+     "check the chain of hashes over the audit trail (audit.hash_chain)",
+     CTL_CONF | CTL_DATABASE,
+     false,
+     ctl_audit_verify},
+    {{"tokens", "bootstrap"},
+     "[--database-url URL | -c CONFIGURATION]",
+     "make a token with admin:all, when none is left",
+     CTL_CONF | CTL_DATABASE,
+     false,
+     ctl_tokens_bootstrap},
     {{"version"}, "", "show the version", 0, false, version},
     {{"help"}, "", "show this text", 0, false, help},
 };
 #define COMMANDS_N (sizeof commands / sizeof *commands)
 
-/* Options that belong to commands; all that a command takes but -c must be there. */
+/* Options that belong to commands; all that a command takes must be there, but for some. */
+#define MAY_LACK ((unsigned)(CTL_CONF | CTL_DATABASE))
 static const struct {
     unsigned bit;
     const char *name;
-} own_options[] = {{CTL_CONF, "-c"}, {CTL_ENVOY, "--envoy"}, {CTL_OUTPUT, "--output"}};
+} own_options[] = {{CTL_CONF, "-c"},
+                   {CTL_ENVOY, "--envoy"},
+                   {CTL_OUTPUT, "--output"},
+                   {CTL_DATABASE, "--database-url"}};
 
 static int help(struct ctl_call *c)
 {
@@ -75,13 +91,17 @@ static int format(struct ctl_call *c, const char *name)
     return ctl_fail(c, CTL_USAGE, "no format \"%s\": table, json or yaml", name);
 }
 
-enum { QUIET = 256, JSON, NO_COLOR, ENVOY, OUTPUT };
+enum { QUIET = 256, JSON, NO_COLOR, ENVOY, OUTPUT, DATABASE_URL };
 
-static const struct option longs[] = {
-    {"quiet", no_argument, NULL, QUIET},         {"json", no_argument, NULL, JSON},
-    {"no-color", no_argument, NULL, NO_COLOR},   {"envoy", required_argument, NULL, ENVOY},
-    {"output", required_argument, NULL, OUTPUT}, {"help", no_argument, NULL, 'h'},
-    {"version", no_argument, NULL, 'v'},         {NULL, 0, NULL, 0}};
+static const struct option longs[] = {{"quiet", no_argument, NULL, QUIET},
+                                      {"json", no_argument, NULL, JSON},
+                                      {"no-color", no_argument, NULL, NO_COLOR},
+                                      {"envoy", required_argument, NULL, ENVOY},
+                                      {"output", required_argument, NULL, OUTPUT},
+                                      {"database-url", required_argument, NULL, DATABASE_URL},
+                                      {"help", no_argument, NULL, 'h'},
+                                      {"version", no_argument, NULL, 'v'},
+                                      {NULL, 0, NULL, 0}};
 
 /* Exit status, or -1: go on. */
 static int option(struct ctl_call *c, int opt)
@@ -98,6 +118,10 @@ static int option(struct ctl_call *c, int opt)
     case OUTPUT:
         c->output = optarg;
         c->given |= CTL_OUTPUT;
+        return -1;
+    case DATABASE_URL:
+        c->database_url = optarg;
+        c->given |= CTL_DATABASE;
         return -1;
     case 'o':
         return format(c, optarg);
@@ -138,7 +162,7 @@ static int check(struct ctl_call *c, const struct ctl_command *m)
         if (c->given & ~m->options & bit)
             return ctl_fail(c, CTL_USAGE, "%s takes no %s", m->words[1] ? m->words[1] : m->words[0],
                             own_options[i].name);
-        if (m->options & ~c->given & ~(unsigned)CTL_CONF & bit)
+        if (m->options & ~c->given & ~MAY_LACK & bit)
             return ctl_fail(c, CTL_USAGE, "%s needs %s", m->words[1] ? m->words[1] : m->words[0],
                             own_options[i].name);
     }

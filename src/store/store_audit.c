@@ -48,11 +48,16 @@ static const char list_sql[] =
     "FROM audit_logs a " WHERE "\n"
     "ORDER BY a.created_at DESC, a.id DESC LIMIT $7::bigint OFFSET $8::bigint) x";
 
+static const char verify_sql[] =
+    "SELECT rows_n, outside_n, coalesce(bad_id, 0), coalesce(problem, '')\n"
+    "FROM flowplane_audit_verify()";
+
 struct call {
     const struct store_request *r;
     union {
         fp_audit_cb write;
         fp_audit_list_cb list;
+        fp_audit_chain_cb chain;
     } cb;
     void *arg;
 };
@@ -152,5 +157,33 @@ void fp_store_audit_list(struct fp_store *s, const struct fp_audit_filter *f, fp
     param_time(r, f->until_wall_ms);
     store_param_i64(&r->params, r->arena, (int64_t)f->limit);
     store_param_i64(&r->params, r->arena, (int64_t)f->offset);
+    store_pool_submit(s, r);
+}
+
+static void verified(const struct store_answer *a, void *arg)
+{
+    struct call *call = arg;
+    struct fp_audit_chain c = {.outcome = FP_STORE_UNAVAILABLE};
+    if (a->end == STORE_END_OK) {
+        c = (struct fp_audit_chain){
+            .outcome = FP_STORE_DONE,
+            .rows_n = (uint64_t)store_cell_i64(a->result, 0, 0),
+            .outside_n = (uint64_t)store_cell_i64(a->result, 0, 1),
+            .bad_id = store_cell_i64(a->result, 0, 2),
+            .problem = store_cell(a->result, 0, 3),
+        };
+    } else if (a->end == STORE_END_SQL && store_verdict(a->sqlstate) == STORE_REFUSE) {
+        c.outcome = FP_STORE_REFUSED;
+        fp_log_error(FP_LOG_AUDIT, "the audit chain: %s (SQLSTATE %s)", a->message, a->sqlstate);
+    }
+    if (!call->r->forgotten)
+        call->cb.chain(&c, call->arg);
+}
+
+void fp_store_audit_verify(struct fp_store *s, fp_audit_chain_cb cb, void *arg)
+{
+    struct call *call;
+    struct store_request *r = request("audit verify", verify_sql, verified, arg, &call);
+    call->cb.chain = cb;
     store_pool_submit(s, r);
 }

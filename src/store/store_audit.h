@@ -17,6 +17,16 @@ void fp_store_audit_write(struct fp_store *s, struct fp_str rows, fp_audit_cb do
 void fp_store_audit_used(struct fp_store *s, struct fp_str uses, uint64_t interval_ms,
                          fp_audit_cb done, void *arg);
 
+/* audit.hash_chain (sql/0009): walks the chain of all rows; minutes for very many. */
+struct fp_audit_chain {            /* borrowed for the callback */
+    enum fp_store_outcome outcome; /* DONE, REFUSED or UNAVAILABLE */
+    uint64_t rows_n, outside_n;    /* rows that fit, rows written while it was off */
+    int64_t bad_id;                /* the first row that does not fit; 0: all do */
+    struct fp_str problem;
+};
+typedef void (*fp_audit_chain_cb)(const struct fp_audit_chain *c, void *arg);
+void fp_store_audit_verify(struct fp_store *s, fp_audit_chain_cb cb, void *arg);
+
 struct fp_audit_filter { /* data == NULL, wall_ms INT64_MIN: any */
     struct fp_str event_type, user_id, resource_type, resource_name;
     int64_t since_wall_ms, until_wall_ms; /* since included, until not */

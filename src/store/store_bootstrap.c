@@ -94,14 +94,6 @@ static bool secret_ok(struct fp_str s)
     return !one;
 }
 
-static void secret_make(char out[SECRET_CHARS + 1])
-{
-    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-    for (int i = 0; i < SECRET_CHARS; i++)
-        out[i] = alphabet[fp_rand_below(sizeof(alphabet) - 1)];
-    out[SECRET_CHARS] = '\0';
-}
-
 /* Its fate is known, or nobody cares: made tells whoever prepared for it. */
 static void token_end(struct fp_follow *f, bool made)
 {
@@ -133,10 +125,12 @@ static bool token_make(struct fp_follow *f, uint8_t hash[FP_SHA256_BYTES])
                            SECRET_MIN, SECRET_MAX);
         return false;
     }
-    if (given.data)
+    if (given.data) {
         snprintf(secret, sizeof(secret), "%.*s", FP_STR_ARG(given));
-    else
-        secret_make(secret);
+    } else {
+        fp_rand_alnum(secret, SECRET_CHARS);
+        secret[SECRET_CHARS] = '\0';
+    }
     fp_uuid_v4(f->token_id);
     fp_sha256(secret, strlen(secret), hash);
     f->token = fp_mem_zalloc(TOKEN_MAX_BYTES);

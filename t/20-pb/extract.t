@@ -38,7 +38,7 @@ def command_line():
     code, out, _ = ctl("--help")
     tap.is_(code, 0, "--help")
     commands = re.findall(r"^  ([a-z]+(?: [a-z]+)?)(?=$| [\[-])", out, re.M)
-    tap.is_(commands, ["descriptors extract", "descriptors show", "version", "help"], "it lists the commands")
+    tap.is_(commands, ["descriptors extract", "descriptors show", "audit verify", "tokens bootstrap", "version", "help"], "it lists the commands")
     tap.is_(ctl("help")[1], out, "help is the same")
     version = ctl("--version")
     tap.ok(version[0] == 0 and version[1].startswith("flowplanectl "), "--version", version)
@@ -57,7 +57,7 @@ def command_line():
     manual = pathlib.Path("man/flowplanectl.8.in").read_text()
     words = manual.replace("\\-", "-")
     missing = [c for c in commands if f".It Ic {c}" not in words] + \
-        [o for o in ("o", "-json", "-quiet", "-version", "-help", "-envoy", "-output", "c") if f"Fl {o}" not in words]
+        [o for o in ("o", "-json", "-quiet", "-version", "-help", "-envoy", "-output", "-database-url", "c") if f"Fl {o}" not in words]
     tap.is_(missing, [], "all of it is in the manual")
 
 

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """audit.hash_chain (contract §11.5, §12.2): rows that were changed or removed are found."""
+import json
 import threading
 
 import fp_fleet as fleet
 import fp_guide as guide
 import fp_tap as tap
+import fp_util as util
 from fp_harness import Postgres, wait_until
 
 guide.need("psql")
@@ -25,6 +27,9 @@ with tap.run():
         """What a change by somebody who may write to the table gives, then undone."""
         got = pg.psql(f"BEGIN; SET LOCAL client_min_messages = error; {sql}; {VERIFY}; ROLLBACK").split("\t")
         return got[2] == bad or got
+
+    def ctl(*args, want=0, **env):
+        return fp.sh(f'{guide.CTL} audit verify {" ".join(args)}', want, **env)
 
     rows = int(psql("SELECT count(*) FROM audit_logs")[0][0])
     tap.is_(verify(), [str(rows), "0", "", ""], "the seed's rows are chained already")
@@ -64,6 +69,19 @@ with tap.run():
              str(some))):
         tap.is_(found(sql, where), True, f"{what} is found, the first bad row named")
     tap.is_(verify()[2], "", "undone: whole")
+
+    # ---- flowplanectl audit verify
+    n = verify()[0]
+    tap.is_(ctl(), f"{n} rows fit, 0 are outside the chain", "audit verify: by the environment's DATABASE_URL")
+    tap.is_(json.loads(ctl("--json", "--database-url", pg.url(), DATABASE_URL="postgresql://nobody@localhost:1/x")),
+            {"rows": int(n), "outside": 0, "badId": None}, "--database-url wins, --json")
+    (saved,) = psql(f"UPDATE audit_logs a SET user_agent = 'mallory' FROM audit_logs b WHERE a.id = {some} AND b.id = a.id RETURNING b.user_agent")[:1]
+    tap.like(ctl(want=1), rf"flowplanectl: audit row {some}: this row was changed, or one between it and row \d+", "a changed row: exit status 1, named")
+    psql(f"UPDATE audit_logs SET user_agent = nullif('{saved[0]}', '') WHERE id = {some}")
+    tap.like(ctl(), "rows fit", "put back: whole")
+    tap.like(ctl("--database-url", f"postgresql://postgres@127.0.0.1:{util.free_port()}/x", want=3), "flowplanectl: database: .*refused", "no database: exit status 3")
+    tap.like(ctl("--database-url", "mysql://x", want=2), "a database URL begins with postgresql://", "another URL: usage")
+    tap.like(ctl("--database-url", pg.url("postgres"), want=1), "the database refuses it", "a database that is none of ours: exit status 1")
 
     # ---- retention takes the beginning and leaves a chain
     pg.psql(f"BEGIN; ALTER TABLE audit_logs DISABLE TRIGGER USER; UPDATE audit_logs SET created_at = created_at - interval '40 days' WHERE id < {some};"

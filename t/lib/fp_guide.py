@@ -32,6 +32,9 @@ def _enter():
 OWN = _enter()
 
 
+CTL = util.OBJS / "flowplanectl"
+
+
 def port(wanted):
     return wanted if OWN else util.free_port()
 
@@ -76,8 +79,8 @@ class Instance(Flowplane):
 
     def sh(self, command, want=0, **env):
         """`sh` with what an operator has at hand: $FLOWPLANE, $API, $XDS, $TOKEN, $DATABASE_URL."""
-        return sh(command, want, API=self.url, XDS=f"localhost:{self.xds_port}", TOKEN=self.token or "", LOG=self.log_path,
-                  DATABASE_URL=self.env.get("DATABASE_URL", ""), **env)
+        return sh(command, want, **{"API": self.url, "XDS": f"localhost:{self.xds_port}", "TOKEN": self.token or "",
+                                    "LOG": self.log_path, "DATABASE_URL": self.env.get("DATABASE_URL", ""), **env})
 
     def fails(self, text):
         """A start that ends by itself: exit status 1 and this on the terminal."""
