@@ -18,7 +18,7 @@ struct push {
 struct fp_xds_journey {   /* of the answers of a type that have no verdict yet */
     int64_t committed_ms; /* the oldest commit among them */
     unsigned n;
-    struct push pushes[PUSHES_N];
+    struct push pushes[]; /* traced ones, at most PUSHES_N */
 };
 
 void fp_xds_journey_free(struct fp_xds_journey **j)
@@ -50,29 +50,38 @@ static void push(struct fp_xds_stream *st, enum fp_kind kind, const struct fp_co
     fp_span_end(&s, false);
 }
 
+static void trace(struct fp_xds_stream *st, enum fp_kind kind, const struct fp_xds_response *r,
+                  uint64_t after, uint64_t upto)
+{
+    struct fp_xds_journey *j = st->types[kind].journey;
+    struct fp_commit traced[PUSHES_N];
+    unsigned n =
+        fp_commits_sample(st->engine->options.commits, after, upto, traced, PUSHES_N - j->n);
+    if (!n)
+        return;
+    j = st->types[kind].journey =
+        fp_mem_realloc(j, sizeof *j + (j->n + (size_t)n) * sizeof *j->pushes);
+    for (unsigned i = 0; i < n; i++)
+        push(st, kind, &traced[i], r, &j->pushes[j->n++]);
+}
+
 void fp_xds_journey_sent(struct fp_xds_stream *st, enum fp_kind kind,
                          const struct fp_xds_response *r)
 {
     struct fp_xds_subscription *ts = &st->types[kind];
-    struct fp_commits *commits = st->engine->options.commits;
     uint64_t after = ts->sent ? fp_snap_meta(ts->sent->view->snap)->revision : 0;
     uint64_t upto = fp_snap_meta(st->engine->view->snap)->revision;
     if (!ts->sent || after >= upto)
         return;
-    int64_t committed_ms = fp_commits_oldest_ms(commits, after, upto);
+    int64_t committed_ms = fp_commits_oldest_ms(st->engine->options.commits, after, upto);
     if (!committed_ms)
         return;
-    struct fp_xds_journey *j = ts->journey;
-    if (!j) {
-        j = ts->journey = fp_mem_zalloc(sizeof *j);
-        j->committed_ms = committed_ms;
+    if (!ts->journey) {
+        ts->journey = fp_mem_zalloc(sizeof *ts->journey);
+        ts->journey->committed_ms = committed_ms;
     }
-    if (!fp_spans_on())
-        return;
-    struct fp_commit traced[PUSHES_N];
-    unsigned n = fp_commits_sample(commits, after, upto, traced, PUSHES_N - j->n);
-    for (unsigned i = 0; i < n; i++)
-        push(st, kind, &traced[i], r, &j->pushes[j->n++]);
+    if (fp_spans_on())
+        trace(st, kind, r, after, upto);
 }
 
 void fp_xds_journey_done(struct fp_xds_stream *st, enum fp_kind kind, struct fp_str error)
