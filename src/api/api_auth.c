@@ -70,6 +70,8 @@ enum api_auth api_auth_check(struct fp_api_call *c)
         return API_AUTH_ANSWERED;
     }
     struct fp_str header = fp_http_header(c->r, "authorization");
+    if (fp_http_header_count(c->r, "authorization") > 1)
+        header = FP_STR(","); /* a proxy may have looked at another one than we */
     api_trace_auth(c);
     enum fp_auth_verdict v = fp_auth_check(c->snap, header, fp_clock_wall_ms(), &c->token);
     if (v == FP_AUTH_OK) {

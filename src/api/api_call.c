@@ -5,6 +5,7 @@
  */
 #include "api/api_int.h"
 #include "codec/codec_hash.h"
+#include "codec/codec_json.h"
 #include "core/core_log.h"
 
 static bool request_id_ok(struct fp_str id)
@@ -76,17 +77,33 @@ bool api_call_yaml(const struct fp_api_call *c)
            fp_str_case_eq(type, FP_STR("application/x-yaml"));
 }
 
-static bool media_ok(struct fp_api_call *c)
+/* No field of that name says anything else. */
+static bool encoding_ok(struct fp_api_call *c)
 {
-    struct fp_str encoding = fp_str_trim(fp_http_header(c->r, "content-encoding"));
-    if (encoding.len && !fp_str_case_eq(encoding, FP_STR("identity"))) {
+    for (size_t i = 0; i < c->r->headers_n; i++) {
+        struct fp_str encoding = fp_str_trim(c->r->headers[i].value);
+        if (!fp_str_eq_c(c->r->headers[i].name, "content-encoding") || !encoding.len ||
+            fp_str_case_eq(encoding, FP_STR("identity")))
+            continue;
         api_fail(c, 415, NULL, NULL, "content encoding '%.*s' is not supported; send identity",
                  FP_STR_ARG(encoding));
         return false;
     }
+    return true;
+}
+
+static bool media_ok(struct fp_api_call *c)
+{
+    if (!encoding_ok(c))
+        return false;
     struct fp_str type = fp_http_header(c->r, "content-type");
-    if (!(c->route->flags & API_BODY) || json_media(type) ||
-        (c->route->flags & API_YAML && api_call_yaml(c)))
+    if (!(c->route->flags & API_BODY))
+        return true;
+    if (fp_http_header_count(c->r, "content-type") > 1) {
+        api_fail(c, 415, NULL, NULL, "more than one content type");
+        return false;
+    }
+    if (json_media(type) || (c->route->flags & API_YAML && api_call_yaml(c)))
         return true;
     api_fail(c, 415, NULL, NULL, "content type '%.*s' is not supported; send application/json%s",
              FP_STR_ARG(type), c->route->flags & API_YAML ? " or application/yaml" : "");
@@ -131,16 +148,32 @@ static bool admitted_known(struct fp_api_call *c)
         return false;
     if (c->route->action && strcmp(c->route->action, "write") == 0 && api_limit_write(c))
         return false;
-    if (c->raw_name.data) {
-        c->name = fp_http_decode(c->r->arena, c->raw_name, false);
-        if (!c->name.data || !fp_str_is_utf8(c->name) || memchr(c->name.data, 0, c->name.len)) {
-            fp_problem_add_parameter(c->problems, API_NAME_PARAMETER, FP_P_INVALID_FORMAT,
-                                     "not a percent-encoded UTF-8 name");
-            api_fail_problems(c);
-            return false;
-        }
-    }
     return media_ok(c);
+}
+
+static void read_name(struct fp_api_call *c)
+{
+    if (!c->raw_name.data)
+        return;
+    c->name = fp_http_decode(c->r->arena, c->raw_name, false);
+    if (!c->name.data || !fp_str_is_utf8(c->name) || memchr(c->name.data, 0, c->name.len))
+        fp_problem_add_parameter(c->problems, API_NAME_PARAMETER, FP_P_INVALID_FORMAT,
+                                 "not a percent-encoded UTF-8 name");
+}
+
+/* The body's syntax, then path and query; a set of resources is read in slices by its handler. */
+static void handle(struct fp_api_call *c)
+{
+    if ((c->route->flags & (API_BODY | API_BULK)) == API_BODY)
+        c->json = fp_json_parse(c->r->arena, c->r->body, API_JSON_DEPTH, c->problems);
+    if (!c->problems->n) {
+        read_name(c);
+        api_query_check(c);
+    }
+    if (c->problems->n)
+        api_fail_problems(c);
+    else
+        c->route->handler(c);
 }
 
 /* Path and authentication, then all the rest.  true: go on and read the body. */
@@ -203,7 +236,7 @@ struct fp_http_verdict api_call_metrics_headers(struct fp_http_request *r, void 
 static void found(struct fp_api_call *c)
 {
     if (admitted_known(c))
-        c->route->handler(c);
+        handle(c);
 }
 
 void api_call_request(struct fp_http_request *r, void *api)
@@ -214,7 +247,7 @@ void api_call_request(struct fp_http_request *r, void *api)
     if (c->unknown)
         api_auth_look_up(c, found);
     else
-        c->route->handler(c);
+        handle(c);
     fp_log_scope_set(before);
 }
 

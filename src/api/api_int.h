@@ -10,6 +10,7 @@
 #define API_JSON_DEPTH     64
 #define API_NAME_PARAMETER "name"
 #define API_LIMIT_MAX      1000
+#define API_WARNINGS_MAX   8 /* in the headers of an answer; a dry run's body has them all */
 
 struct api_page {       /* the same bytes for everybody: api_openapi.c */
     struct fp_str text; /* data == NULL: not made yet */
@@ -96,6 +97,7 @@ struct fp_api_call {
     bool
         unknown; /* a well-formed token that the snapshot does not know: looked up after the body */
     fp_api_handler looked_up;
+    json_t *json; /* the body, in the arena; NULL: none is read, or in parts (API_BULK) */
     enum fp_auth_grant grant;
     struct fp_problems *problems;
     const char *media;                  /* of the answer; NULL: JSON */
@@ -183,6 +185,8 @@ bool api_limit_write(struct fp_api_call *c);
 struct fp_str api_limit_address(const struct fp_api_call *c); /* the client as a key */
 /* api_option.c: reads the options into c->options; bad ones become problems */
 void api_options_read(struct fp_api_call *c);
+/* The query is well-formed and no parameter stands twice; what is not becomes a problem. */
+void api_query_check(struct fp_api_call *c);
 
 /* api_wait.c.  Reads: then(c) once what the client asks for and what this instance committed is
  * served here, or 503 after 5 s.  With the database away own writes are not waited for. */

@@ -70,6 +70,64 @@ void api_options_read(struct fp_api_call *c)
     };
 }
 
+/* ---- any query */
+
+#define PARAMETERS_MAX 100
+
+/* The database holds no NUL, and no text that is not UTF-8. */
+static bool is_text(struct fp_str s)
+{
+    return s.data && fp_str_is_utf8(s) && (!s.len || !memchr(s.data, 0, s.len));
+}
+
+/* `name` filters by several names, `kind` and `name` come in pairs (contract §2.5, §7.3). */
+static bool repeatable(struct fp_str key)
+{
+    return fp_str_eq(key, FP_STR("name")) || fp_str_eq(key, FP_STR("kind"));
+}
+
+void api_query_check(struct fp_api_call *c)
+{
+    struct fp_arena *a = c->r->arena;
+    struct fp_str rest = c->r->query, raw, seen[PARAMETERS_MAX];
+    size_t n = 0;
+    while (rest.data) {
+        struct fp_str pair = fp_str_split(rest, '&', &rest);
+        struct fp_str key = fp_http_decode(a, fp_str_split(pair, '=', &raw), true);
+        bool good = is_text(key) && (!raw.data || is_text(fp_http_decode(a, raw, true)));
+        const char *name = is_text(key) ? fp_arena_printf(a, "%.*s", FP_STR_ARG(key)) : "";
+        if (!good)
+            fp_problem_add_parameter(c->problems, name, FP_P_INVALID_FORMAT,
+                                     "not percent-encoded UTF-8 text");
+        if (!good || !key.len || repeatable(key))
+            continue;
+        size_t i = 0;
+        while (i < n && !fp_str_eq(seen[i], key))
+            i++;
+        if (i < n)
+            fp_problem_add_parameter(c->problems, name, FP_P_DUPLICATE, "stands twice");
+        else if (n == PARAMETERS_MAX)
+            fp_problem_add_parameter(c->problems, name, FP_P_TOO_MANY,
+                                     "a query has at most %d parameters", PARAMETERS_MAX);
+        else
+            seen[n++] = key;
+    }
+}
+
+/* Of any size: what no int64_t holds is as good as its end. */
+static bool whole_number(struct fp_str s, int64_t *v)
+{
+    bool negative = fp_str_starts(s, FP_STR("-"));
+    size_t i = negative;
+    while (i < s.len && s.data[i] >= '0' && s.data[i] <= '9')
+        i++;
+    if (i < s.len || s.len == negative)
+        return false;
+    if (!fp_str_to_i64(s, v))
+        *v = negative ? INT64_MIN : INT64_MAX;
+    return true;
+}
+
 uint64_t api_query_clamped(struct fp_api_call *c, const char *parameter, int64_t least,
                            int64_t most)
 {
@@ -77,7 +135,7 @@ uint64_t api_query_clamped(struct fp_api_call *c, const char *parameter, int64_t
     struct fp_str s = fp_http_query(c->r, parameter);
     if (!s.data)
         return 0;
-    if (!fp_str_to_i64(s, &v)) {
+    if (!whole_number(s, &v)) {
         fp_problem_add_parameter(c->problems, parameter, FP_P_INVALID_TYPE, "must be an integer");
         return 0;
     }

@@ -61,13 +61,15 @@ static void revision_header(struct fp_api_call *c)
 /* If-None-Match: a list of entity tags, weak or strong, or *. */
 bool api_read_none_match(struct fp_api_call *c, struct fp_str etag)
 {
-    struct fp_str rest = fp_http_header(c->r, "if-none-match");
-    while (rest.data) {
-        struct fp_str tag = fp_str_trim(fp_str_split(rest, ',', &rest));
-        if (fp_str_starts(tag, FP_STR("W/")))
-            tag = fp_str_n(tag.data + 2, tag.len - 2);
-        if (fp_str_eq(tag, etag) || fp_str_eq(tag, FP_STR("*")))
-            return true;
+    for (size_t i = 0; i < c->r->headers_n; i++) {
+        struct fp_str rest = c->r->headers[i].value;
+        while (rest.data && fp_str_eq_c(c->r->headers[i].name, "if-none-match")) {
+            struct fp_str tag = fp_str_trim(fp_str_split(rest, ',', &rest));
+            if (fp_str_starts(tag, FP_STR("W/")))
+                tag = fp_str_n(tag.data + 2, tag.len - 2);
+            if (fp_str_eq(tag, etag) || fp_str_eq(tag, FP_STR("*")))
+                return true;
+        }
     }
     return false;
 }

@@ -8,8 +8,7 @@
 #include "core/core_assert.h"
 #include "obs/obs_metric.h"
 
-#define WARNING_HEADERS_MAX 8     /* the rest is in a dry run's body */
-#define APPLY_TIMEOUT_MS    60000 /* 100,000 rows take longer than database.statement_timeout */
+#define APPLY_TIMEOUT_MS 60000 /* 100,000 rows take longer than database.statement_timeout */
 
 const enum fp_kind api_set_kinds[] = {FP_KIND_ENDPOINT, FP_KIND_CLUSTER, FP_KIND_ROUTE,
                                       FP_KIND_LISTENER, FP_KIND_N};
@@ -267,7 +266,7 @@ static void headers(struct api_set *s, uint64_t revision)
     api_header_add(&s->c->headers, "flowplane-revision",
                    fp_str_of(fp_arena_printf(a, "%llu", (unsigned long long)revision)));
     json_array_foreach (s->warnings, i, w)
-        if (i < WARNING_HEADERS_MAX)
+        if (i < API_WARNINGS_MAX)
             api_header_add(
                 &s->c->headers, "flowplane-warning",
                 fp_str_of(fp_arena_printf(a, "%s %s", json_string_value(json_object_get(w, "code")),

@@ -241,7 +241,7 @@ static void check_expired(struct reader *r)
 bool api_token_body_read(struct fp_api_call *c, bool create, struct api_token_body *out)
 {
     struct reader r = {.c = c, .out = out, .create = create};
-    json_t *body = fp_json_parse(c->r->arena, c->r->body, API_JSON_DEPTH, c->problems);
+    json_t *body = c->json;
     const char *key;
     json_t *v;
     *out = (struct api_token_body){.fields = fp_json_own(c->r->arena, json_object())};

@@ -34,6 +34,8 @@ void api_write_if_match(struct fp_api_call *c, int64_t *version)
 {
     struct fp_str v = fp_str_trim(fp_http_header(c->r, "if-match"));
     *version = -1;
+    if (fp_http_header_count(c->r, "if-match") > 1)
+        fp_problem_add_parameter(c->problems, "If-Match", FP_P_DUPLICATE, "stands twice");
     if (!v.len || fp_str_eq(v, FP_STR("*")))
         return;
     if (fp_str_starts(v, FP_STR("W/")))
@@ -179,7 +181,7 @@ static void committed(struct fp_api_call *c, const struct fp_store_result *res)
     api_header_add(
         h, "flowplane-revision",
         fp_str_of(fp_arena_printf(c->r->arena, "%llu", (unsigned long long)res->revision)));
-    for (size_t i = 0; c->resource && i < c->resource->warnings_n; i++)
+    for (size_t i = 0; c->resource && i < c->resource->warnings_n && i < API_WARNINGS_MAX; i++)
         api_header_add(
             h, "flowplane-warning",
             fp_str_of(fp_arena_printf(c->r->arena, "%s %s", c->resource->warnings[i].code,
@@ -264,10 +266,9 @@ static bool read_body(struct fp_api_call *c, struct fp_str path_name)
 {
     struct fp_model_options o = {.pool = c->api->o.pool,
                                  .allow_privileged_ports = c->api->o.allow_privileged_ports};
-    json_t *body = fp_json_parse(c->r->arena, c->r->body, API_JSON_DEPTH, c->problems);
     c->resource = FP_ARENA_NEW(c->r->arena, struct fp_model_resource);
-    if (!body || fp_model_parse(c->route->kind, &o, c->r->arena, body, path_name, c->problems,
-                                c->resource) != FP_OK) {
+    if (fp_model_parse(c->route->kind, &o, c->r->arena, c->json, path_name, c->problems,
+                       c->resource) != FP_OK) {
         api_fail_problems(c);
         return false;
     }

@@ -206,7 +206,7 @@ void fp_http2_stream_headers_done(struct fp_http_stream *st)
     struct fp_http_exchange *ex = st->ex;
     if (st->refused) {
         refuse(st, st->refused,
-               st->refused == 414 ? "request target too long" : "header fields too large");
+               st->refused == 414 ? "request line too long" : "header fields too large");
         return;
     }
     if (!ex->r.authority.data)
@@ -218,6 +218,11 @@ void fp_http2_stream_headers_done(struct fp_http_stream *st)
     if (on && fp_str_eq_c(ex->r.method, "POST") &&
         on->accepts(ex->r.path, ex->r.headers, ex->r.headers_n, on->arg)) {
         open_stream(st);
+        return;
+    }
+    struct fp_str expect = fp_http_header(&ex->r, "expect");
+    if (expect.data && !fp_str_case_eq(expect, FP_STR("100-continue"))) {
+        refuse(st, 417, "expectation not supported");
         return;
     }
     struct fp_http_verdict v;

@@ -75,11 +75,19 @@ bool fp_http_exchange_append(struct fp_http_exchange *ex, struct fp_str piece)
     }
     size_t most = ex->body_limit > FP_HTTP_BODIES_MAX ? ex->body_limit : FP_HTTP_BODIES_MAX;
     if (piece.len > most || s->bodies_bytes > most - piece.len) {
-        static const struct fp_http_header retry = {{"retry-after", 11}, {"1", 1}};
-        struct fp_http_response resp = {.status = 503, .headers = &retry, .headers_n = 1};
+        struct fp_http_bad bad;
+        struct fp_http_chunk *body =
+            fp_http_bad_make(s, 503, "too many request bodies at once", &bad);
+        bad.headers_n -= 2; /* date and content-length are fp_http_respond's */
+        bad.headers[bad.headers_n++] = (struct fp_http_header){FP_STR("retry-after"), FP_STR("1")};
+        struct fp_http_response resp = {.status = 503,
+                                        .headers = bad.headers,
+                                        .headers_n = bad.headers_n,
+                                        .body = body->segments[0]};
         if (ex->r.on_abort) /* its handler will not see this request again */
             ex->r.on_abort(&ex->r);
         fp_http_respond(&ex->r, &resp);
+        fp_http_chunk_unref(&body);
         return false;
     }
     fp_buf_append_str(&ex->body, piece);
