@@ -75,7 +75,8 @@ static void failed(const struct store_answer *a)
 /* ---- writing ---- */
 
 struct put {
-    void (*done)(bool ok, void *arg); /* first: fp_store_forget */
+    const struct store_request *r;
+    void (*done)(bool ok, void *arg);
     void *arg;
 };
 
@@ -83,7 +84,7 @@ static void put_done(const struct store_answer *a, void *arg)
 {
     struct put *p = arg;
     failed(a);
-    if (p->done)
+    if (p->done && !p->r->forgotten)
         p->done(a->end == STORE_END_OK, p->arg);
 }
 
@@ -129,7 +130,7 @@ void fp_store_nacks_put(struct fp_store *s, const struct fp_store_nack *items, s
     struct store_request *r = store_request_new("create nacks", put_sql);
     struct put *p = FP_ARENA_NEW(r->arena, struct put);
     struct fp_buf b = {0};
-    *p = (struct put){.done = done, .arg = arg};
+    *p = (struct put){.r = r, .done = done, .arg = arg};
     fp_buf_append_byte(&b, '[');
     for (size_t i = 0; i < n; i++) {
         if (i)
@@ -148,7 +149,8 @@ void fp_store_nacks_put(struct fp_store *s, const struct fp_store_nack *items, s
 /* ---- listing ---- */
 
 struct list {
-    void (*next)(bool ok, const struct fp_store_nack_row *row, void *arg); /* first, as above */
+    const struct store_request *r;
+    void (*next)(bool ok, const struct fp_store_nack_row *row, void *arg);
     void *arg;
 };
 
@@ -189,10 +191,11 @@ static void list_done(const struct store_answer *a, void *arg)
     struct list *l = arg;
     bool ok = a->end == STORE_END_OK;
     failed(a);
-    for (int i = 0; ok && l->next && i < PQntuples(a->result); i++)
+    if (l->r->forgotten)
+        return;
+    for (int i = 0; ok && i < PQntuples(a->result); i++)
         tell_row(l, a->result, i);
-    if (l->next)
-        l->next(ok, NULL, l->arg);
+    l->next(ok, NULL, l->arg);
 }
 
 static void param_copy(struct store_request *r, struct fp_str s)
@@ -224,7 +227,7 @@ void fp_store_nacks_list(struct fp_store *s, const struct fp_store_nack_filter *
 {
     struct store_request *r = store_request_new("load nacks", list_sql);
     struct list *l = FP_ARENA_NEW(r->arena, struct list);
-    *l = (struct list){.next = next, .arg = arg};
+    *l = (struct list){.r = r, .next = next, .arg = arg};
     store_param_bytes(&r->params, f->open ? fp_str_n("\1", 1) : fp_str_n("\0", 1));
     store_param_i64(&r->params, r->arena, f->since_wall_ms);
     param_copy(r, f->node_id);
