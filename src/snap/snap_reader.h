@@ -3,9 +3,12 @@
 #include "snap/snap_format.h"
 
 struct fp_snap; /* one mapped generation, reference counted */
-/* Maps and checks every bound and the checksum once.  0, FP_ERR_CORRUPT, FP_ERR_VERSION, -errno. fd
- * stays the caller's. */
+/* Maps and checks every bound once.  0, FP_ERR_CORRUPT, FP_ERR_VERSION, -errno.  fd stays the
+ * caller's. */
 int fp_snap_open(int fd, struct fp_snap **out);
+/* And the checksum, which a sealed segment of the own watcher does not need: what came from a file.
+ */
+int fp_snap_open_checked(int fd, struct fp_snap **out);
 struct fp_snap *fp_snap_ref(struct fp_snap *s);
 void fp_snap_unref(struct fp_snap **s);
 /*

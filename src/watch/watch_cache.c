@@ -61,7 +61,7 @@ static int load_one(const char *path, int *fd, struct fp_snap_meta *meta)
     fp_buf_fini(&file);
     err = fp_memfd_seal(&m);
     if (err == FP_OK)
-        err = fp_snap_open(m.fd, &s);
+        err = fp_snap_open_checked(m.fd, &s);
     if (err < 0) {
         close(m.fd);
         return err;

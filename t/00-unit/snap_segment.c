@@ -160,7 +160,7 @@ static int damaged(int fd, size_t at, uint8_t flip, size_t size)
     fp_memfd_unmap(map, was);
     fp_memfd_seal(&m);
     struct fp_snap *s = NULL;
-    int err = fp_snap_open(m.fd, &s);
+    int err = fp_snap_open_checked(m.fd, &s);
     if (s)
         fp_snap_unref(&s);
     close(m.fd);
