@@ -63,13 +63,16 @@ static void verbose(struct fp_api_call *c, struct fp_buf *b)
 void api_ready(struct fp_api_call *c)
 {
     const char *reason = unready(c->api);
+    struct api_headers h = {.n = 0};
     struct fp_buf b = {0};
     fp_buf_printf(&b, "{\"status\":\"%s\"", reason ? "unready" : "ok");
-    if (reason)
+    if (reason) {
         fp_buf_printf(&b, ",\"reason\":\"%s\"", reason);
+        api_header_add(&h, "retry-after", FP_STR("2"));
+    }
     if (fp_http_query(c->r, "verbose").data)
         verbose(c, &b);
     fp_buf_append_byte(&b, '}');
-    api_respond(c, reason ? 503 : 200, NULL, fp_buf_str(&b));
+    api_respond(c, reason ? 503 : 200, &h, fp_buf_str(&b));
     fp_buf_fini(&b);
 }

@@ -171,6 +171,13 @@ static json_t *response(const char *description, json_t *content)
     return out;
 }
 
+static json_t *not_ready(const struct builder *b)
+{
+    json_t *out = response("Not ready", content_of(b));
+    add_header(out, "Retry-After");
+    return out;
+}
+
 static json_t *success_of(const struct builder *b, const char *statuses, const char *status)
 {
     const struct fp_api_route *r = b->route;
@@ -225,7 +232,7 @@ static json_t *responses_of(const struct builder *b)
         if (strcmp(status, "304") == 0)
             json_object_set_new(out, status, response("The ETag is still that one", NULL));
         else if (strcmp(status, "503") == 0 && strcmp(r->doc.answer, "Ready") == 0)
-            json_object_set_new(out, status, response("Not ready", content_of(b)));
+            json_object_set_new(out, status, not_ready(b));
         else
             json_object_set_new(out, status, component("responses", status));
     }
