@@ -122,7 +122,8 @@ def deep():
     large = grpc.StatusCode.RESOURCE_EXHAUSTED  # E-3: metadata is kept, so it has a limit
     yield "metadata, Struct in Struct", request(node=field(3, struct)), large
     yield "metadata, lists in lists", request(node=field(3, field(1, field(1, b"k") + field(2, lists)))), large
-    yield "metadata within the limit", request(node=field(3, nested((1, 2, 5), 1000))), "answered"
+    yield "metadata of a size that is kept", request(node=field(3, nested((1, 2, 5), 1000))), INVALID
+    yield "metadata nested as deep as may be", request(node=field(3, nested((1, 2, 5), 8))), "answered"
     yield "build version metadata", request(node=field(8, field(2, struct))), "answered"
     yield "extensions", request(node=field(9, nested((7,)))), "answered"
     yield "an unknown field", request(more=field(99, nested((99,)))), "answered"
@@ -169,7 +170,8 @@ with run():
 
         # calls of the small services are walked by the same code
         for data, want in ((b"\xff", INVALID), (b"\x0a\x7f", INVALID), (b"\x0b" * DEPTH, INVALID),
-                           (nested((1,)), grpc.StatusCode.NOT_FOUND)):
+                           (nested((1,)), INVALID),
+                           (field(1, b"none"), grpc.StatusCode.NOT_FOUND)):
             is_(ch.unary("/grpc.health.v1.Health/Check", data)[0], want, f"health check of {data[:4]}…")
 
         is_(other.ended, None, "E-2: another stream of the same connection lived through it")
