@@ -18,8 +18,8 @@
 #define BACKOFF_MIN_MS 100 /* contract §13.1: 0.1..10 s */
 #define BACKOFF_MAX_MS 10000
 #define STABLE_MS      10000 /* lived this long: its next respawn is at once again */
-#define FAST_STOP_MS   2000  /* the child's own limit is 1 s; then SIGKILL */
-#define DRAIN_GRACE_MS 2000  /* beyond the budget the child was given */
+#define FAST_STOP_MS   6000 /* the child's own limits are 1.5 s, and it may be slow; then SIGKILL */
+#define DRAIN_GRACE_MS 2000 /* beyond the budget the child was given */
 #define KEEP_MAX       256
 
 static const char *name_of(const struct child *c, char out[32])

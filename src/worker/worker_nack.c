@@ -1,7 +1,8 @@
 /*
  * Rejections on their way from streams to the database: gathered by node and type, one statement at
- * a time.  Runs in workers.  Must never hold a stream up; with the database away entries wait, and
- * beyond a bound the oldest are lost (the nodes' status still has them).
+ * a time; and back, those that nobody watches any more.  Runs in workers.  Must never hold a stream
+ * up; with the database away entries wait, and beyond a bound the oldest are lost (the nodes'
+ * status still has them).
  */
 #include "core/core_assert.h"
 #include "core/core_log.h"
@@ -13,6 +14,8 @@
 #define BATCH_N  200
 #define QUEUE_N  10000
 #define RETRY_MS 2000
+#define ADOPT_MS 60000
+#define ADOPT_N  1000
 
 struct entry {
     struct fp_list link;
@@ -28,6 +31,7 @@ struct worker_nacks {
     uint64_t lost;
     struct fp_timer retry;
     struct fp_task send;
+    struct fp_timer adopt;
 };
 
 static void forget(struct worker_nacks *q, struct entry *e)
@@ -155,6 +159,27 @@ static void on_retry(struct fp_timer *t)
     send_batch(t->arg);
 }
 
+/* Open ones of instances that died and of our own life before: whoever of these nodes comes here
+ * and ACKs resolves them, as on the stream that rejected (contract §10). */
+static void on_open_one(bool ok, const struct fp_store_nack_row *row, void *arg)
+{
+    struct worker_nacks *q = arg;
+    if (!row) {
+        fp_timer_start(q->worker->loop, &q->adopt, ok ? ADOPT_MS : RETRY_MS);
+        return;
+    }
+    enum fp_kind kind = fp_kind_by_type_url(row->nack.type_url);
+    if (kind != FP_KIND_N)
+        fp_status_orphan_add(q->worker->status, row->nack.node_id, kind);
+}
+
+static void on_adopt(struct fp_timer *t)
+{
+    struct worker_nacks *q = t->arg;
+    const struct fp_store_nack_filter f = {.open = true, .limit = ADOPT_N};
+    fp_store_nacks_list(q->worker->store, &f, on_open_one, q);
+}
+
 void worker_nacks_add(const struct fp_xds_verdict *v, void *arg)
 {
     struct worker_nacks *q = arg;
@@ -190,6 +215,9 @@ struct worker_nacks *worker_nacks_new(struct fp_worker *w)
     fp_list_init(&q->sent);
     q->retry = (struct fp_timer){.cb = on_retry, .arg = q};
     q->send = (struct fp_task){.cb = on_send, .arg = q};
+    q->adopt = (struct fp_timer){.cb = on_adopt, .arg = q};
+    if (w->child->slot == 0) /* one for the instance: they are kept in memory that all share */
+        fp_timer_start(w->loop, &q->adopt, 0);
     return q;
 }
 
@@ -203,6 +231,7 @@ void worker_nacks_free(struct worker_nacks **qp)
         return;
     fp_task_cancel(&q->send);
     fp_timer_stop(&q->retry);
+    fp_timer_stop(&q->adopt);
     while ((it = fp_list_pop_front(&q->waiting)) || (it = fp_list_pop_front(&q->sent)))
         fp_mem_free(FP_CONTAINER(it, struct entry, link));
     fp_map_fini(&q->by_key);

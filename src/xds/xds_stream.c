@@ -173,7 +173,7 @@ static void acknowledged(struct fp_xds_stream *st, enum fp_kind kind)
     struct fp_xds_subscription *ts = &st->types[kind];
     if (!ts->in_flight)
         return; /* a change of names under the latest nonce (S-5) */
-    if (!ts->acked && !ts->nack)
+    if (!ts->nack)
         fp_xds_status_adopt(st, kind);
     ts->in_flight = false;
     fp_xds_state_set(&ts->refused, NULL);

@@ -77,6 +77,7 @@ with run():
         s.ack(s.expect("cluster"))
         wait_until(lambda: value(scrape(fp), "flowplane_xds_connections") == 1, 5, "one stream")
         ok(True, "flowplane_xds_connections follows")
+        wait_until(lambda: value(scrape(fp), "flowplane_xds_acks_total", type="CDS") == 1, what="the ACK, before the stream is cancelled")
     wait_until(lambda: value(scrape(fp), "flowplane_xds_connections") == 0, 5, "none again")
     text = scrape(fp)
     is_(value(text, "flowplane_xds_pushes_total", type="CDS"), 1, "one response")

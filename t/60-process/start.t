@@ -66,7 +66,7 @@ with tap.run():
         os.chown(fp.dir, *util.unprivileged())
     r = fp.command()
     tap.is_(r.returncode, 0, "daemon: the command returns 0") or tap.diag(r.stderr + fp.log())
-    tap.is_(fp.get("/readyz", token=None).status, 200, "daemon: and the server is ready then")
+    wait_until(lambda: fp.get("/readyz", token=None).status == 200, what="daemon: and the server is ready then, or after 5 s soon")
     pid = int((fp.run_dir / "flowplane.pid").read_text())
     children = [p for p, s in util.processes().items() if s["ppid"] == pid]
     tap.is_(len(children), 3, "daemon: two workers and a watcher")

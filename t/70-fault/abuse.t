@@ -19,7 +19,7 @@ from fp_load import Follower, cluster, snapshot_of
 from fp_wire import (CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PREFACE, RST,
                      SETTINGS, WINDOW, block, connect, connect2, drop, flood, frame, frames, head, read_all)
 
-BRIEF = int(2 * util.SLOW)  # seconds: header and request timeouts
+BRIEF = int(4 * util.SLOW)  # seconds: header and request timeouts
 LINES = 2 * 2 * 5  # workers, ports, and what each says of one reason in ten seconds
 ADS = b"/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources"
 CALL = head(b"POST", ADS, (b"content-type", b"application/grpc"), (b"te", b"trailers"))
@@ -348,7 +348,7 @@ def exhausted(pg):
     resource.setrlimit(resource.RLIMIT_NOFILE, hard)
     fp.allow("Cannot accept")
     mark = len(fp.log())
-    kept = http.client.HTTPConnection("127.0.0.1", fp.api_port, timeout=20 * util.SLOW)
+    kept = http.client.HTTPConnection("127.0.0.1", fp.api_port, timeout=util.patience())
     say = {"Authorization": f"Bearer {fp.token}", "Content-Type": "application/json"}
 
     def ask(method, path, body=None):

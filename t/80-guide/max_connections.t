@@ -5,7 +5,7 @@ import threading
 import fp_fleet as fleet
 import fp_guide as guide
 import fp_tap as tap
-from fp_harness import Postgres
+from fp_harness import Postgres, wait_until
 
 guide.need("psql", "curl", "grep")
 COUNT = "SELECT count(*) FROM pg_stat_activity WHERE application_name IN ('flowplane', 'flowplane-listen')"
@@ -28,8 +28,7 @@ with tap.run():
     threads = [threading.Thread(target=write, args=(k,)) for k in range(40)]
     for t in threads:
         t.start()
-    for _ in range(20):
-        seen.append(int(pg.psql(COUNT)))
+    wait_until(lambda: seen.append(int(pg.psql(COUNT))) or seen[-1] > 8, what="more than eight connections")
     sizes = [fp.metric("flowplane_db_connection_pool_size")]
     holder.rollback()
     while any(t.is_alive() for t in threads):

@@ -59,6 +59,7 @@ class Instance(Flowplane):
         self.file.unlink()
         self.env = {"FLOWPLANE_PROCESS_WORKERS": "2", "FLOWPLANE_PROCESS_RUNTIME_DIR": str(self.run_dir),
                     "FLOWPLANE_PROCESS_PID_FILE": str(self.run_dir / "flowplane.pid"),
+                    "FLOWPLANE_DATABASE_STATEMENT_TIMEOUT": "60s",  # no test may fail because a machine is slow
                     "FLOWPLANE_PROCESS_STATE_DIR": str(self.state_dir), "FLOWPLANE_PROCESS_INSTANCE_ID": self.dir.name}
         if pg is not None:
             self.env["DATABASE_URL"] = pg.url(database)
