@@ -186,11 +186,25 @@ static int prepare(struct master *m)
     return err;
 }
 
+/* Its own sockets, one a slot, are the least: the children inherit the limit. */
+static void raise_nofile(const struct fp_conf *c)
+{
+    int n = fp_process_nofile(c->process.nofile);
+    if (n < 0)
+        fp_log_warn(FP_LOG_MASTER, "cannot raise the limit of open files: %s", fp_err_text(n));
+    else if ((size_t)n < c->process.nofile)
+        fp_log_warn(FP_LOG_MASTER,
+                    "open files are limited to %d, process.nofile is %zu: a worker may run out of "
+                    "them before it has api.max_connections (%u) or xds.max_streams (%u)",
+                    n, (size_t)c->process.nofile, c->api.max_connections, c->xds.max_streams);
+}
+
 static int start(struct master *m)
 {
     static const int signals[] = {SIGCHLD, SIGTERM, SIGINT,   SIGQUIT, SIGHUP,
                                   SIGUSR1, SIGUSR2, SIGWINCH, 0};
     char report[8192] = "";
+    raise_nofile(m->o->conf);
     m->loop = fp_loop_new();
     m->signals = fp_signals_new(m->loop, signals, on_signal, m);
     FILE *err = fmemopen(report, sizeof report - 1, "w");
@@ -216,19 +230,6 @@ static int start(struct master *m)
     return 0;
 }
 
-/* Its own sockets, one a slot, are the least: the children inherit the limit. */
-static void raise_nofile(const struct fp_conf *c)
-{
-    int n = fp_process_nofile(c->process.nofile);
-    if (n < 0)
-        fp_log_warn(FP_LOG_MASTER, "cannot raise the limit of open files: %s", fp_err_text(n));
-    else if ((size_t)n < c->process.nofile)
-        fp_log_warn(FP_LOG_MASTER,
-                    "open files are limited to %d, process.nofile is %zu: a worker may run out of "
-                    "them before it has api.max_connections (%u) or xds.max_streams (%u)",
-                    n, (size_t)c->process.nofile, c->api.max_connections, c->xds.max_streams);
-}
-
 int fp_master_run(const struct fp_master_options *o)
 {
     struct master m = {.o = o,
@@ -244,7 +245,6 @@ int fp_master_run(const struct fp_master_options *o)
     fp_process_title_set("flowplane: master");
     signal(SIGPIPE, SIG_IGN);
     atomic_store(&m.page->reload_ok, 1);
-    raise_nofile(o->conf);
     if (prepare(&m) < 0 || start(&m) < 0)
         m.exit_status = 1;
     else

@@ -64,7 +64,7 @@ with tap.run():
     queries = [e for e in fp.log_events() if e["target"] == "sqlx::query"]
     tap.is_([e for e in queries if e["level"] != "DEBUG" or not ({"usec", "duration_ms", "duration_us", "elapsed"} & set(e["fields"]))], [],
             "sqlx=debug: each statement with its duration")
-    tap.is_({e["target"] for e in fp.log_events()} - {"sqlx::query", "sqlx"}, set(), "and nothing else")
+    tap.is_([e for e in fp.log_events() if e["target"] != "sqlx::query"], [], "and nothing else")
     tap.unlike(fp.log(), token, "no parameter value")
     fp.stop()
 
