@@ -47,8 +47,9 @@ static void verbose(struct fp_api_call *c, struct fp_buf *b)
     bool up = atomic_load(&p->database_up), listen = atomic_load(&p->listen_up);
     uint64_t served = api->snap ? fp_snap_meta(api->snap)->revision : 0;
     uint64_t known = atomic_load(&p->database_revision), lag_ms = 0;
-    if (api->snap && served < known) /* what is served is so old, and there is something newer */
-        lag_ms = (uint64_t)(fp_clock_wall_ms() - fp_snap_meta(api->snap)->built_wall_ms);
+    uint64_t since_ms = atomic_load(&p->behind_since_ms);
+    if (served < known && since_ms)
+        lag_ms = fp_clock_mono_ms() - since_ms;
     fp_buf_printf(b,
                   ",\"checks\":{\"snapshot\":\"%s\",\"database\":\"%s\",\"listen\":\"%s\","
                   "\"migrations\":\"%s\",\"workers\":\"%llu\",\"certificates\":\"%s\"}",

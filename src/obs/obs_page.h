@@ -31,6 +31,7 @@ struct fp_page {
     _Atomic uint64_t database_up;        /* 0/1, watcher */
     _Atomic uint64_t listen_up;          /* 0/1, watcher */
     _Atomic uint64_t database_revision;  /* last seen by the watcher */
+    _Atomic uint64_t behind_since_ms;    /* monotonic: news that are not published yet; 0: none */
     _Atomic uint64_t published_revision; /* watcher, after handing the memfd to the master */
     _Atomic uint64_t source_cache;       /* 1 while what is served came from the state directory */
     /* rows left out or kept at their last good bytes, by kind; watcher */

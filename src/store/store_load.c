@@ -62,19 +62,18 @@ static const char all_sql[] =
     "  t.scopes, t.expires_at, NULL, NULL FROM tokens t";
 
 /* The same columns; $1 epoch, $2 revision, $3 commit id of what the follower has.  Rows of kind
- * 'commit' hold trace context, revision and time: of the oldest commit, and, with $4, of the newest
- * ones that are traced. */
+ * 'commit' hold trace context, revision and time: of the oldest commit, and where spans are made of
+ * the newest $4 that are traced. */
 #define COMMIT(context)                                                                            \
     "'commit', '', " context ", NULL, NULL, NULL, NULL, NULL, x.revision, x.created_at,\n"         \
-    "  x.created_at, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM config_changes x\n"
-static const char some_sql[] =
-    "SELECT * FROM flowplane_changes($1::uuid, $2::bigint, $3::uuid)\n"
-    "UNION ALL (SELECT " COMMIT(
-        "NULL") "WHERE x.revision > $2::bigint ORDER BY x.revision LIMIT 1)\n"
-                "UNION ALL (SELECT DISTINCT ON (x.revision) " COMMIT(
-                    "x.trace_context") "WHERE $4::bigint > 0 AND x.revision > $2::bigint AND "
-                                       "x.trace_context LIKE '%-01'\n"
-                                       "  ORDER BY x.revision DESC LIMIT $4::bigint)";
+    "  x.created_at, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM config_changes x\n" \
+    "  WHERE x.revision > $2::bigint "
+#define CHANGES                                                                                    \
+    "SELECT * FROM flowplane_changes($1::uuid, $2::bigint, $3::uuid)\n"                            \
+    "UNION ALL (SELECT " COMMIT("NULL") "ORDER BY x.revision LIMIT 1)\n"
+static const char some_sql[] = CHANGES;
+static const char traced_sql[] = CHANGES "UNION ALL (SELECT DISTINCT ON (x.revision) " COMMIT(
+    "x.trace_context") "AND x.trace_context LIKE '%-01' ORDER BY x.revision DESC LIMIT $4::bigint)";
 
 static const char epoch_sql[] = "SELECT flowplane_new_epoch($1::uuid, $2::bigint)";
 
@@ -274,12 +273,15 @@ static void send_load(struct fp_follow *f)
         store_param_uuid(&p, f->load.since.epoch);
         store_param_i64(&p, scratch, (int64_t)f->load.since.revision);
         store_param_uuid(&p, f->load.since.commit_id);
-        store_param_i64(&p, scratch, fp_spans_on() ? FP_FOLLOW_COMMITS - 1 : 0);
+        if (fp_spans_on())
+            store_param_i64(&p, scratch, FP_FOLLOW_COMMITS - 1);
     }
     f->load.commits.n = 0;
     f->load.now_set = f->load.unknown = false;
     store_conn_send(f->conn, &(struct store_query){.name = f->load.full ? "load" : "load changes",
-                                                   .sql = f->load.full ? all_sql : some_sql,
+                                                   .sql = f->load.full    ? all_sql
+                                                          : fp_spans_on() ? traced_sql
+                                                                          : some_sql,
                                                    .params = f->load.full ? &none : &p,
                                                    .timeout_ms = LOAD_TIMEOUT_MS,
                                                    .row = on_row,

@@ -42,6 +42,8 @@ static void publish(struct fp_watch *w, int fd, const struct fp_snap_meta *meta,
     w->o.publish(fd, meta->generation, meta->revision, w->o.arg);
     atomic_store(&w->o.page->source_cache, from_cache);
     atomic_store(&w->o.page->published_revision, meta->revision);
+    if (meta->revision >= atomic_load(&w->o.page->database_revision))
+        atomic_store(&w->o.page->behind_since_ms, 0);
 }
 
 static uint64_t next_generation(struct fp_watch *w)
@@ -262,6 +264,8 @@ static void on_behind(uint64_t revision, void *arg)
 {
     struct fp_watch *w = arg;
     fp_page_raise(&w->o.page->database_revision, revision);
+    if (!atomic_load(&w->o.page->behind_since_ms))
+        atomic_store(&w->o.page->behind_since_ms, fp_clock_mono_ms());
     w->news_n++;
     if (w->loading)
         w->behind = true;

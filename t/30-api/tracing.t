@@ -91,7 +91,7 @@ with run():
     # ---- a change through another instance: the trace goes by the database
     trace, headers = traced(3)
     other = Flowplane(pg, name="other")  # not traced itself
-    second = Flowplane(pg, conf={**c.conf, "observability.service_name": "second"}, name="second")
+    second = Flowplane(pg, conf={**c.conf, "observability.service_name": "second", "observability.trace_sampling_ratio": 0.0}, name="second")
     ch3 = xds.Channel(second.xds_port)
     s3 = ch3.ads(node_id="envoy-3")
     s3.subscribe("cluster")
@@ -101,7 +101,8 @@ with run():
     wait_until(lambda: {(x.service, x.name) for x in sum(c.trace(trace).values(), [])} >=
                {("shop-cp", "http_request"), ("second", "snapshot_build"), ("second", "xds_push"), ("second", "xds_ack")},
                20, "both instances in one trace")
-    ok(True, "push and ACK on another instance are in the trace of the write")
+    ok(True, "push and ACK on another instance are in the trace of the write: parent-based, its own ratio is 0")
+    like(second.get("/api/v1/clusters", token=fp.token).headers["traceparent"], r"^00-[0-9a-f]{32}-[0-9a-f]{16}-00$", "ratio 0: no trace of its own")
     ch3.close()
     second.stop()
     channel.close()
