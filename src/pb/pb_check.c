@@ -11,6 +11,7 @@
 #define OPERANDS_MAX_BYTES 300 /* of a list in a message; the rest is … */
 
 struct check {
+    const struct fp_pb_pool *pool;
     struct fp_pb_enc *e;
     const struct fp_pb_field *field;
     const struct fp_pb_at *at;
@@ -70,9 +71,9 @@ static double real_of(uint8_t kind, uint64_t bits)
 
 static void enum_text(const struct check *c, struct fp_buf *b, int64_t number)
 {
-    const struct fp_pb_enum *en = &c->e->pool->enums[c->field->ref];
+    const struct fp_pb_enum *en = &c->pool->enums[c->field->ref];
     for (uint32_t i = 0; i < en->n; i++) {
-        const struct fp_pb_enum_value *v = &c->e->pool->values[en->first + i];
+        const struct fp_pb_enum_value *v = &c->pool->values[en->first + i];
         if (v->number == number) {
             fp_buf_append(b, v->name, v->name_len);
             return;
@@ -93,7 +94,7 @@ static void operand_text(const struct check *c, struct fp_buf *b, const struct f
                                           "a header value"};
     char time[FP_PB_TEXT_BYTES];
     if (r->op == FP_PB_RULE_DEFINED_ONLY)
-        fp_buf_append_str(b, c->e->pool->enums[c->field->ref].full_name);
+        fp_buf_append_str(b, c->pool->enums[c->field->ref].full_name);
     else if (r->op == FP_PB_RULE_WELL_KNOWN)
         fp_buf_append_c(b, headers[r->bits < 3 ? r->bits : 0]);
     else if (r->bytes.data)
@@ -204,9 +205,9 @@ static bool contains(struct fp_str s, struct fp_str what)
 
 static bool is_defined(const struct check *c, uint64_t bits)
 {
-    const struct fp_pb_enum *en = &c->e->pool->enums[c->field->ref];
+    const struct fp_pb_enum *en = &c->pool->enums[c->field->ref];
     for (uint32_t i = 0; i < en->n; i++)
-        if (c->e->pool->values[en->first + i].number == (int64_t)bits)
+        if (c->pool->values[en->first + i].number == (int64_t)bits)
             return true;
     return false;
 }
@@ -274,13 +275,13 @@ static bool other_holds(const struct check *c, const struct fp_pb_rule *run,
     return false;
 }
 
-static void check_value(const struct check *c, const struct fp_pb_rule *run,
-                        const struct fp_pb_scalar *s)
+/* Whether a value keeps the run; e == NULL: without a problem for each rule that it breaks. */
+static bool keeps(const struct check *c, const struct fp_pb_rule *run, const struct fp_pb_scalar *s)
 {
     const struct fp_pb_rule *in = NULL, *not_in = NULL; /* the first of each: it names all */
-    bool is_in = false, is_out = true;
-    if (fp_pb_rule_find(run, FP_PB_RULE_IGNORE_EMPTY) && fp_pb_scalar_is_default(s))
-        return;
+    bool is_in = false, is_out = true, all = true;
+    if (fp_pb_scalar_is_default(s) && fp_pb_rule_find(run, FP_PB_RULE_IGNORE_EMPTY))
+        return true;
     for (const struct fp_pb_rule *r = run; r->op != FP_PB_RULE_END; r++) {
         bool good = holds(c, r, s);
         if (r->op == FP_PB_RULE_IN) {
@@ -290,27 +291,30 @@ static void check_value(const struct check *c, const struct fp_pb_rule *run,
             not_in = not_in ? not_in : r;
             is_out &= good;
         } else if (!good && !(r->either && other_holds(c, run, r, s))) {
-            broken(c, r);
+            all = false;
+            if (c->e)
+                broken(c, r);
         }
     }
-    if (in && !is_in)
+    if (c->e && in && !is_in)
         broken(c, in);
-    if (not_in && !is_out)
+    if (c->e && !is_out)
         broken(c, not_in);
+    return all && (!in || is_in) && is_out;
 }
 
 void fp_pb_check_scalar(struct fp_pb_enc *e, const struct fp_pb_field *f,
                         const struct fp_pb_scalar *s, const struct fp_pb_at *at)
 {
-    struct check c = {e, f, at};
+    struct check c = {e->pool, e, f, at};
     if (f->rules && !e->unchecked)
-        check_value(&c, fp_pb_rules_of(e->pool, f->rules), s);
+        (void)keeps(&c, fp_pb_rules_of(e->pool, f->rules), s);
 }
 
 void fp_pb_check_written(struct fp_pb_enc *e, const struct fp_pb_field *f, size_t mark,
                          const struct fp_pb_at *at)
 {
-    struct check c = {e, f, at};
+    struct check c = {e->pool, e, f, at};
     struct fp_pb_scalar s = {0};
     uint8_t wkt = fp_pb_field_message(e->pool, f)->wkt;
     if (!f->rules || e->unchecked || e->full || wkt == FP_PB_PLAIN)
@@ -325,7 +329,7 @@ void fp_pb_check_written(struct fp_pb_enc *e, const struct fp_pb_field *f, size_
             s.nanos = (int32_t)it.value;
         }
     }
-    check_value(&c, fp_pb_rules_of(e->pool, f->rules), &s);
+    (void)keeps(&c, fp_pb_rules_of(e->pool, f->rules), &s);
 }
 
 /* ---- lists ---- */
@@ -367,7 +371,7 @@ static void check_unique(const struct check *c, const struct fp_pb_rule *r, size
         if (!fp_str_eq(items[i].bytes, items[i - 1].bytes))
             continue;
         struct fp_pb_at here = {c->at, FP_STR_NULL, items[i].index};
-        struct check twice = {e, c->field, &here};
+        struct check twice = {c->pool, e, c->field, &here};
         broken(&twice, r);
     }
     fp_mem_free(items);
@@ -376,7 +380,7 @@ static void check_unique(const struct check *c, const struct fp_pb_rule *r, size
 void fp_pb_check_list(struct fp_pb_enc *e, const struct fp_pb_field *f, size_t n, size_t mark,
                       const struct fp_pb_at *at)
 {
-    struct check c = {e, f, at};
+    struct check c = {e->pool, e, f, at};
     const struct fp_pb_rule *r = fp_pb_rules_of(e->pool, f->rules);
     if (e->unchecked || (n == 0 && fp_pb_rule_find(r, FP_PB_RULE_IGNORE_EMPTY_LIST)))
         return;
@@ -391,21 +395,34 @@ void fp_pb_check_list(struct fp_pb_enc *e, const struct fp_pb_field *f, size_t n
 
 /* ---- what is not there ---- */
 
+bool fp_pb_check_is_needed(const struct fp_pb_pool *p, const struct fp_pb_field *f)
+{
+    const struct fp_pb_rule *run = fp_pb_rules_of(p, f->rules), *r;
+    struct fp_pb_scalar nothing = {0};
+    struct check c = {p, NULL, f, NULL};
+    if (f->flags & FP_PB_REPEATED) {
+        r = fp_pb_rule_find(run, FP_PB_RULE_MIN_ITEMS);
+        return r && r->bits > 0 && !fp_pb_rule_find(run, FP_PB_RULE_IGNORE_EMPTY_LIST);
+    }
+    if (f->flags & FP_PB_PRESENCE)
+        return !f->oneof && fp_pb_rule_find(run, FP_PB_RULE_REQUIRED);
+    return !keeps(&c, run, &nothing); /* absent is the default value then */
+}
+
 static void check_absent_field(struct fp_pb_enc *e, const struct fp_pb_field *f,
                                const struct fp_pb_at *at)
 {
     char buf[FP_PB_NAME_MAX];
     struct fp_pb_at here = {at, fp_pb_field_json_name(f, buf), 0};
-    struct check c = {e, f, &here};
+    struct check c = {e->pool, e, f, &here};
     struct fp_pb_scalar nothing = {0};
     const struct fp_pb_rule *run = fp_pb_rules_of(e->pool, f->rules);
-    const struct fp_pb_rule *required = fp_pb_rule_find(run, FP_PB_RULE_REQUIRED);
     if (f->flags & FP_PB_REPEATED)
         fp_pb_check_list(e, f, 0, SIZE_MAX, &here);
-    else if (required && !f->oneof)
-        broken(&c, required);
-    else if (!(f->flags & FP_PB_PRESENCE)) /* absent is the default value then */
-        check_value(&c, run, &nothing);
+    else if (f->flags & FP_PB_PRESENCE)
+        broken(&c, fp_pb_rule_find(run, FP_PB_RULE_REQUIRED));
+    else
+        (void)keeps(&c, run, &nothing);
 }
 
 static void check_oneof(struct fp_pb_enc *e, const struct fp_pb_message *m, uint64_t oneof,
@@ -437,9 +454,11 @@ void fp_pb_check_absent(struct fp_pb_enc *e, const struct fp_pb_message *m, size
         return;
     for (size_t i = m->fields_n; i-- > 0;) {
         const struct fp_pb_field *f = &m->fields[i];
+        if (!(f->flags & FP_PB_NEEDED))
+            continue;
         while (slot > first && e->slots[slot - 1].field->number > f->number)
             slot--;
-        if (f->rules && !(slot > first && e->slots[slot - 1].field == f))
+        if (!(slot > first && e->slots[slot - 1].field == f))
             check_absent_field(e, f, at);
     }
     for (const struct fp_pb_rule *r = fp_pb_rules_of(e->pool, m->rules); r->op != FP_PB_RULE_END;

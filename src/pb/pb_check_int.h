@@ -12,6 +12,8 @@ void fp_pb_check_written(struct fp_pb_enc *e, const struct fp_pb_field *f, size_
 /* A list or map of n; `mark` is before its first byte, SIZE_MAX: there are no bytes to compare. */
 void fp_pb_check_list(struct fp_pb_enc *e, const struct fp_pb_field *f, size_t n, size_t mark,
                       const struct fp_pb_at *at);
+/* While loading: whether a message without the field breaks a rule of it (FP_PB_NEEDED). */
+bool fp_pb_check_is_needed(const struct fp_pb_pool *p, const struct fp_pb_field *f);
 /* What is missing in a message: fields and oneofs that are not among the slots from `first` on. */
 void fp_pb_check_absent(struct fp_pb_enc *e, const struct fp_pb_message *m, size_t first,
                         const struct fp_pb_at *at);

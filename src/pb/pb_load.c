@@ -7,6 +7,7 @@
 #include "core/core_buf.h"
 #include "core/core_mem.h"
 #include "pb/pb_load_int.h"
+#include "pb/pb_check_int.h"
 #include "pb/pb_rules_int.h"
 #include "pb/pb_wire_int.h"
 
@@ -415,7 +416,6 @@ static int load_rules(struct load *l)
     const struct beside *beside = (const struct beside *)l->beside.data;
     for (uint32_t i = 0; i < p->messages_n; i++) {
         struct fp_pb_message *m = &p->messages[i];
-        m->checked = m->rules != 0;
         for (uint32_t n = m->first; n < m->first + m->fields_n; n++) {
             struct fp_pb_field *f = &p->fields[n];
             uint32_t runs[3];
@@ -426,7 +426,6 @@ static int load_rules(struct load *l)
             if (l->rules.len / sizeof *p->rules > MAX_RULES)
                 return fail(l, "too many validate rules");
             f->rules = (uint16_t)runs[0];
-            m->checked |= f->rules != 0;
             if (f->flags & FP_PB_MAP) {
                 struct fp_pb_field *entry = &p->fields[fp_pb_field_message(p, f)->first];
                 entry[0].rules = (uint16_t)runs[1];
@@ -436,6 +435,16 @@ static int load_rules(struct load *l)
     }
     p->rules_n = (uint32_t)(l->rules.len / sizeof *p->rules);
     p->rules = fp_arena_dup(p->arena, p->rules_n ? l->rules.data : "", l->rules.len);
+    for (uint32_t i = 0; i < p->messages_n; i++) {
+        struct fp_pb_message *m = &p->messages[i];
+        m->checked = m->rules != 0;
+        for (struct fp_pb_field *f = &p->fields[m->first]; f < &p->fields[m->first] + m->fields_n;
+             f++)
+            if (f->rules && fp_pb_check_is_needed(p, f)) {
+                f->flags |= FP_PB_NEEDED;
+                m->checked = true;
+            }
+    }
     return 0;
 }
 

@@ -48,6 +48,7 @@ enum { /* fp_pb_field.flags */
        FP_PB_PACKED = 2,
        FP_PB_PRESENCE = 4, /* written even when it has its default value */
        FP_PB_MAP = 8,
+       FP_PB_NEEDED = 16, /* its absence breaks a validate rule */
 };
 
 struct fp_pb_field {
@@ -70,7 +71,7 @@ struct fp_pb_message {
     uint16_t rules; /* of the message itself: oneofs that are required */
     uint8_t wkt;    /* enum fp_pb_wkt */
     bool map_entry;
-    bool checked; /* it or a field of it has rules */
+    bool checked; /* something must be there: a needed field, one of a oneof */
 };
 
 struct fp_pb_enum_value {

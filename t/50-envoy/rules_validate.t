@@ -67,11 +67,20 @@ def listener(path, bad, good, rule, below="", base=LISTENER):
     return ("listener", put(base, path, bad), good is not None and put(base, path, good), path + below, rule)
 
 
+def http_check(**more):
+    return {**{k: v for k, v in CHECK.items() if k != "tcpHealthCheck"}, "httpHealthCheck": {"path": "/", **more}}
+
+
+def by_header(name):
+    return [{"name": "envoy.http.original_ip_detection.custom_header",
+             "typedConfig": {"@type": URL + EXT + "http.original_ip_detection.custom_header.v3.CustomHeaderConfig", "headerName": name}}]
+
+
 def filtered(bad, good, where, rule):
     return ("listener", bad, good, f"{FILTERS}.0.typedConfig" + (f".{where}" if where else ""), rule)
 
 
-LUA, BUFFER, FAULT = "filters.http.lua.v3.Lua", "filters.http.buffer.v3.Buffer", "filters.http.fault.v3.HTTPFault"
+BASIC, BUFFER, FAULT = "filters.http.basic_auth.v3.BasicAuth", "filters.http.buffer.v3.Buffer", "filters.http.fault.v3.HTTPFault"
 # (kind, refused, taken, pointer with dots, rule)
 TABLE = [
     cluster("name", "", "c2", "string.min_len"),
@@ -90,6 +99,12 @@ TABLE = [
     cluster("healthChecks", [put(CHECK, "timeout", None)], [CHECK], "duration.required", below=".0.timeout"),
     cluster("healthChecks", [put(CHECK, "tcpHealthCheck", None)], [CHECK], "oneof.required", below=".0"),
     cluster("healthChecks", [put(CHECK, "interval", "0s")], [CHECK], "duration.gt", below=".0.interval"),
+    cluster("healthChecks", [http_check(host="a\x01b")], [http_check(host="a\tb é")], "string.well_known_regex",
+            below=".0.httpHealthCheck.host"),
+    cluster("healthChecks", [http_check(method="CONNECT")], [http_check(method="POST")], "enum.not_in",
+            below=".0.httpHealthCheck.method"),
+    cluster("healthChecks", [http_check(requestHeadersToRemove=["a\nb"])], [http_check(requestHeadersToRemove=["a\tb"])],
+            "string.well_known_regex", below=".0.httpHealthCheck.requestHeadersToRemove.0"),
     cluster("outlierDetection", {"maxEjectionPercent": 101}, {"maxEjectionPercent": 100}, "uint32.lte", below=".maxEjectionPercent"),
     cluster("metadata", {"filterMetadata": {"": {}}}, {"filterMetadata": {"a": {}}}, "string.min_len", below=".filterMetadata."),
     cluster("transportSocket", {"name": ""}, None, "string.min_len", below=".name"),
@@ -101,6 +116,10 @@ TABLE = [
     listener("filterChains.0.filters.0.typedConfig.serverHeaderTransformation", 9, "PASS_THROUGH", "enum.defined_only"),
     listener("filterChains.0.filters.0.typedConfig.maxRequestHeadersKb", 8193, 8192, "uint32.lte"),
     listener("filterChains.0.filters.0.typedConfig.serverName", "a\nb", "a b", "string.well_known_regex"),
+    listener("filterChains.0.filters.0.typedConfig.originalIpDetectionExtensions", by_header("a b"), by_header(":x!#$%&'*+,-.^_|~`A9"),
+             "string.well_known_regex", below=".0.typedConfig.headerName"),
+    listener("filterChains.0.filters.0.typedConfig.originalIpDetectionExtensions", by_header(":"), by_header("x"),
+             "string.well_known_regex", below=".0.typedConfig.headerName"),
     listener(f"{VHOST}.name", "", "w", "string.min_len"),
     listener(f"{VHOST}.domains", [], ["a", "b"], "repeated.min_items"),
     listener(f"{VHOST}.requestHeadersToRemove", ["a\nb"], ["a b"], "string.well_known_regex", below=".0"),
@@ -121,6 +140,7 @@ TABLE = [
              {"cluster": "c", "hashPolicy": [{"cookie": {"name": "a"}}]}, "string.min_len", below=".hashPolicy.0.cookie.name"),
     listener(ROUTE, {"match": {"prefix": "/"}, "directResponse": {"status": 199}},
              {"match": {"prefix": "/"}, "directResponse": {"status": 200}}, "uint32.gte", below=".directResponse.status"),
+    filtered(http_filter(BASIC, users={"inlineString": "u:{SHA}x"}, realm="a\x7f"), None, "realm", "string.pattern"),
     filtered(http_filter(BUFFER), http_filter(BUFFER, maxRequestBytes=1), "maxRequestBytes", "message.required"),
     filtered(http_filter(BUFFER, maxRequestBytes=0), http_filter(BUFFER, maxRequestBytes=2), "maxRequestBytes", "uint32.gt"),
     filtered(http_filter(FAULT, abort={"percentage": {"numerator": 1}}), http_filter(FAULT, abort={"httpStatus": 200}), "abort",
