@@ -124,7 +124,7 @@ static const struct fp_pb_message *any_type(struct fp_pb_enc *e, struct fp_str u
     const char *slash = url.data ? memrchr(url.data, '/', url.len) : NULL;
     *type = FP_STR_NULL;
     if (!slash || slash + 1 == url.data + url.len) {
-        fp_pb_enc_problem(e, at, FP_P_INVALID_VALUE,
+        fp_pb_enc_problem(e, at, url.data ? FP_P_INVALID_VALUE : FP_P_INVALID_TYPE,
                           "must be \"" FP_PB_URL_PREFIX "\" and the name of a message");
         return NULL;
     }
@@ -216,7 +216,9 @@ static void any_of_bytes(struct fp_pb_enc *e, json_t *v, struct fp_str url_key,
     fp_buf_clear(&e->scratch);
     if (value && !json_is_null(value) &&
         (!json_is_string(value) || !fp_base64_decode(&e->scratch, str_of(value)))) {
-        fp_pb_enc_problem(e, &value_at, FP_P_INVALID_FORMAT, "must be base64");
+        fp_pb_enc_problem(e, &value_at,
+                          json_is_string(value) ? FP_P_INVALID_FORMAT : FP_P_INVALID_TYPE,
+                          "must be base64");
         return;
     }
     struct fp_str bytes = fp_buf_str(&e->scratch);
