@@ -79,7 +79,7 @@ static int take_version(struct fp_http1_head *h, const char *data)
     if (v.len != 8 || memcmp(v.data, "HTTP/", 5) != 0 || v.data[6] != '.' || v.data[5] < '0' ||
         v.data[5] > '9' || v.data[7] < '0' || v.data[7] > '9')
         return refuse(h, 400, "malformed HTTP version");
-    if (v.data[5] != '1')
+    if (v.data[5] != '1' || v.data[7] > '1')
         return refuse(h, 505, "HTTP version not supported");
     h->version = v.data[7] == '0' ? 10 : 11;
     return 0;
@@ -297,7 +297,13 @@ int fp_http1_head_parse(struct fp_http1_head *h, char *data, size_t n,
 enum {
     B_PLAIN,
     B_SIZE,
-    B_EXT,
+    B_EXT, /* behind the ';' */
+    B_EXT_NAME,
+    B_EXT_EQUALS, /* behind the '=' */
+    B_EXT_VALUE,
+    B_EXT_QUOTED,
+    B_EXT_ESCAPED,
+    B_EXT_END, /* behind a quoted value */
     B_SIZE_LF,
     B_DATA,
     B_DATA_CR,
@@ -332,26 +338,60 @@ static int hex(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
+/* *( ";" token [ "=" ( token / quoted-string ) ] ) of RFC 9112 §7.1.1, without blanks. */
+static void step_ext(struct fp_http1_body *b, char c)
+{
+    bool token = is(c, C_TOKEN), in_quotes = b->state == B_EXT_QUOTED || b->state == B_EXT_ESCAPED;
+    bool may_end = b->state == B_EXT_NAME || b->state == B_EXT_VALUE || b->state == B_EXT_END;
+    if (++b->extra_n > FP_HTTP1_CHUNK_EXTRA_MAX)
+        spoil(b, "chunk extension too long");
+    else if (in_quotes && (!is(c, C_VALUE) || (unsigned char)c >= 0x80))
+        spoil(b, "malformed chunk extension");
+    else if (in_quotes)
+        b->state = b->state == B_EXT_ESCAPED ? B_EXT_QUOTED
+                   : c == '\\'               ? B_EXT_ESCAPED
+                   : c == '"'                ? B_EXT_END
+                                             : B_EXT_QUOTED;
+    else if (may_end && c == '\r')
+        b->state = B_SIZE_LF;
+    else if (may_end && c == ';')
+        b->state = B_EXT;
+    else if (b->state == B_EXT_NAME && c == '=')
+        b->state = B_EXT_EQUALS;
+    else if (b->state == B_EXT_EQUALS && c == '"')
+        b->state = B_EXT_QUOTED;
+    else if (!token || b->state == B_EXT_END)
+        spoil(b, "malformed chunk extension");
+    else
+        b->state = b->state == B_EXT || b->state == B_EXT_NAME ? B_EXT_NAME : B_EXT_VALUE;
+}
+
 static void step_size(struct fp_http1_body *b, char c)
 {
     int v = hex(c);
-    if (b->state == B_SIZE && v >= 0) {
+    if (v >= 0) {
         if (++b->digits_n > 15) /* stays below 2^60: no overflow */
             spoil(b, "chunk size too large");
         b->left = b->left << 4 | (unsigned)(v < 0 ? 0 : v);
-    } else if (b->state == B_SIZE && !b->digits_n) {
-        spoil(b, "malformed chunk size");
-    } else if (c == '\r') {
-        b->state = B_SIZE_LF;
-    } else if (b->state == B_SIZE && c != ';') {
+    } else if (!b->digits_n || (c != '\r' && c != ';')) {
         spoil(b, "malformed chunk size");
     } else {
-        b->state = B_EXT;
-        if (!is(c, C_VALUE) || (unsigned char)c >= 0x80)
-            spoil(b, "malformed chunk extension");
-        else if (++b->extra_n > FP_HTTP1_CHUNK_EXTRA_MAX)
-            spoil(b, "chunk extension too long");
+        b->state = c == '\r' ? B_SIZE_LF : B_EXT;
     }
+}
+
+/* Fields that frame a message have no place behind it (RFC 9110 §6.5.1). */
+static bool frames(const struct fp_http1_body *b)
+{
+    struct fp_str name = fp_str_n(b->name, b->name_n);
+    return fp_str_case_eq(name, FP_STR("transfer-encoding")) ||
+           fp_str_case_eq(name, FP_STR("content-length")) || fp_str_case_eq(name, FP_STR("host"));
+}
+
+static void keep_name(struct fp_http1_body *b, char c)
+{
+    if (b->name_n < sizeof b->name)
+        b->name[b->name_n++] = c;
 }
 
 static void step_trailer(struct fp_http1_body *b, char c)
@@ -365,21 +405,33 @@ static void step_trailer(struct fp_http1_body *b, char c)
     else if (b->state == B_TRAILER && !is(c, C_TOKEN))
         spoil(b, "malformed trailer");
     else if (b->state == B_TRAILER)
-        b->state = B_TRAILER_FIELD, b->field_named = false;
+        b->state = B_TRAILER_FIELD, b->field_named = false, b->name[0] = c, b->name_n = 1;
     else if (c == '\r' && b->field_named)
         b->state = B_TRAILER_LF;
+    else if (c == ':' && !b->field_named && frames(b))
+        spoil(b, "malformed trailer");
     else if (c == ':')
         b->field_named = true;
     else if (!is(c, b->field_named ? C_VALUE : C_TOKEN))
         spoil(b, "malformed trailer");
+    else if (!b->field_named)
+        keep_name(b, c);
 }
 
 static void step_chunk(struct fp_http1_body *b, char c)
 {
     switch (b->state) {
     case B_SIZE:
-    case B_EXT:
         step_size(b, c);
+        return;
+    case B_EXT:
+    case B_EXT_NAME:
+    case B_EXT_EQUALS:
+    case B_EXT_VALUE:
+    case B_EXT_QUOTED:
+    case B_EXT_ESCAPED:
+    case B_EXT_END:
+        step_ext(b, c);
         return;
     case B_SIZE_LF:
         if (c != '\n') {

@@ -25,7 +25,7 @@ struct fp_http1_head {
     uint32_t mark, name_n; /* start of the current token; length of the current name */
     uint32_t fields_at;    /* where the field section starts */
     struct fp_http1_span method, target;
-    int version; /* 10 or 11; 1.2 and later count as 11 */
+    int version; /* 10 or 11 */
     uint32_t fields_n;
     struct fp_http1_span name[FP_HTTP1_HEADERS_MAX], value[FP_HTTP1_HEADERS_MAX];
     /* valid once complete */
@@ -49,7 +49,9 @@ struct fp_http1_body {
     uint64_t left;     /* of the body or the current chunk */
     uint32_t extra_n;  /* extension or trailer bytes seen */
     uint32_t digits_n; /* of the chunk size */
-    bool field_named;  /* this trailer line has its colon */
+    char name[20];     /* of the trailer, as far as it matters */
+    uint8_t name_n;
+    bool field_named; /* this trailer line has its colon */
     const char *error;
 };
 enum { FP_HTTP1_BODY_MORE, FP_HTTP1_BODY_DATA, FP_HTTP1_BODY_DONE, FP_HTTP1_BODY_BAD };
