@@ -17,7 +17,7 @@ CTL = util.OBJS / "flowplanectl"
 
 
 def ctl(*args):
-    r = subprocess.run([CTL, *map(str, args)], capture_output=True, text=True, timeout=60 * util.SLOW)
+    r = subprocess.run([CTL, *map(str, args)], capture_output=True, text=True, timeout=util.patience())
     return r.returncode, r.stdout, r.stderr
 
 

@@ -53,7 +53,7 @@ def requests(fp, token_id):
 
 class Client:
     def __init__(self, fp, two):
-        self.s, self.two, self.token = socket.create_connection(("127.0.0.1", fp.api_port), timeout=20 * util.SLOW), two, fp.token
+        self.s, self.two, self.token = socket.create_connection(("127.0.0.1", fp.api_port), timeout=util.patience()), two, fp.token
 
     def data(self, method, path, body, fields, token):
         body = b"" if body is None else json.dumps(body).encode()

@@ -181,6 +181,8 @@ class View:
 
     def follow(self, wanted):
         def fits():
+            if self.stream.ended:
+                raise self.stream.ended
             while self.stream.pending():
                 r = self.stream.expect_any()
                 kind = next(k for k, v in xds.TYPES.items() if v == r.type_url)

@@ -45,7 +45,7 @@ def state(**more):
 with tap.run():
     set_file = util.tmp() / "envoy.pb"
     r = subprocess.run([util.OBJS / "flowplanectl", "descriptors", "extract", "--envoy", binary, "--output", set_file],
-                       capture_output=True, text=True, timeout=60 * util.SLOW)
+                       capture_output=True, text=True, timeout=util.patience())
     tap.is_(r.returncode, 0, "flowplanectl descriptors extract") or tap.diag(r.stderr)
     ours = protos.flatten(protos.our_set())
     tap.ok(f".envoy.extensions.{STATE}" not in ours, "a filter that our own set does not have")

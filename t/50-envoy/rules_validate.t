@@ -157,7 +157,7 @@ def validate(clusters, listeners):
     path.write_text(json.dumps({"node": {"id": "validate", "cluster": "test"},
                                 "staticResources": {"clusters": clusters, "listeners": listeners}}))
     done = subprocess.run([ENVOY, "--mode", "validate", "-c", path, "--log-level", "error"], capture_output=True, text=True,
-                          timeout=60 * util.SLOW)
+                          timeout=util.patience())
     return done.returncode == 0, done.stdout + done.stderr
 
 

@@ -28,7 +28,7 @@ def burst(fp, n):
     """n requests on one connection, many at once; those answered 200."""
     request = f"GET /api/v1/clusters HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {fp.token}\r\n\r\n".encode()
     answered = 0
-    with socket.create_connection(("127.0.0.1", fp.api_port), 60 * util.SLOW) as s:
+    with socket.create_connection(("127.0.0.1", fp.api_port), util.patience()) as s:
         for _ in range(n // AT_ONCE):
             s.sendall(request * AT_ONCE)
             got = b""

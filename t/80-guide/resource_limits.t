@@ -29,7 +29,7 @@ class Proxy:
     """A connection with one ADS stream that has CDS and LDS, acknowledged."""
 
     def __init__(self, port, i):
-        self.sock = socket.create_connection(("127.0.0.1", port), timeout=60 * util.SLOW)
+        self.sock = socket.create_connection(("127.0.0.1", port), timeout=util.patience())
         self.data, self.grpc = b"", b""
         self.sock.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, struct.pack(">HI", 4, 1 << 24))
                           + frame(8, 0, 0, struct.pack(">I", 1 << 24)) + frame(1, 4, 1, HEAD))

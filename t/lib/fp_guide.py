@@ -86,7 +86,7 @@ class Instance(Flowplane):
     def fails(self, text):
         """A start that ends by itself: exit status 1 and this on the terminal."""
         self.start(wait=None)
-        status = self.process.wait(60 * util.SLOW)
+        status = self.process.wait(util.patience())
         self.process = None
         tap.is_(status, 1, f"the start fails: {text}")
         tap.contains(self.log(), text, f"and says: {text}")

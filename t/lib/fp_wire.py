@@ -27,7 +27,7 @@ def connect(port, rcvbuf=None):
     s = socket.socket()
     if rcvbuf:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
-    s.settimeout(20 * util.SLOW)
+    s.settimeout(util.patience())
     s.connect(("127.0.0.1", port))
     return s
 
