@@ -7,6 +7,7 @@
 #include <libgen.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "codec/codec_json.h"
 #include "core/core_log.h"
@@ -107,7 +108,8 @@ static bool prepare(const char *token, void *arg)
         return true;
     const char *beside = fp_arena_printf(w->arena, "%s.new", path);
     unlink(beside); /* of a process that was killed */
-    int err = access(path, F_OK) == 0 ? -EEXIST : write_line(beside, token);
+    struct stat st; /* of a link itself, wherever it leads */
+    int err = lstat(path, &st) == 0 ? -EEXIST : write_line(beside, token);
     if (err < 0)
         w->seed_why = fp_arena_printf(w->arena, "bootstrap.token_file: cannot write %s: %s", path,
                                       fp_err_text(err));
