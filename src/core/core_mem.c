@@ -5,7 +5,7 @@
 #include <unistd.h>
 #include "core/core_mem.h"
 
-#define FREE_MAX (4u << 20) /* less is not worth the page faults */
+#define FREE_MAX (1u << 20) /* less is not worth the page faults */
 
 /* No log here: the log allocates.  A plain write(2) of a constant is all that can still work. */
 static _Noreturn void die(void)
