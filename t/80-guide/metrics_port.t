@@ -20,8 +20,7 @@ with tap.run():
     for path in "/", "/healthz", "/api/v1/clusters", "/metrics/", "/api-docs/openapi.json":
         tap.is_(fp.sh(f"curl -s -o /dev/null -w '%{{http_code}}' {base}{path} -H \"Authorization: Bearer $TOKEN\""), "404", f"{path}: 404 there")
     tap.is_(fp.sh(f"curl -s -o /dev/null -w '%{{http_code}}' -X POST {base}/metrics"), "405", "POST: 405")
-    lines = fp.sh("netstat -tlnp | grep flowplane").splitlines()
-    tap.is_({int(p) for line in lines for p in re.findall(r":(\d+)\s+\S+:\*", line)}, {fp.api_port, fp.xds_port, port},
+    tap.is_(fp.listening("netstat -tlnp"), {fp.api_port, fp.xds_port, port},
             "flowplane listens on these three and nothing else")
     tap.like(fp.sh("netstat -tln"), rf"0\.0\.0\.0:{port}\s", "on all addresses by default")
     seen = [fp.stop(), util.port_open(port)]

@@ -83,6 +83,16 @@ class Instance(Flowplane):
         return sh(command, want, **{"API": self.url, "XDS": f"localhost:{self.xds_port}", "TOKEN": self.token or "",
                                     "LOG": self.log_path, "DATABASE_URL": self.env.get("DATABASE_URL", ""), **env})
 
+    def listening(self, tool):
+        """The ports on which `netstat -tlnp` or `ss -tlnp` shows our processes."""
+        ours, ports = {self.master_pid, *self.children()}, set()
+        for line in sh(tool).splitlines():
+            pids = {int(a or b) for a, b in re.findall(r"(\d+)/flowplane|pid=(\d+)", line)}
+            local = re.search(r"(?:[\d.]+|\*|\[?[\da-f:]+\]?):(\d+)\s", line)
+            if local and pids & ours:
+                ports.add(int(local[1]))
+        return ports
+
     def fails(self, text):
         """A start that ends by itself: exit status 1 and this on the terminal."""
         self.start(wait=None)
