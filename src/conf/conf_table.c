@@ -160,11 +160,11 @@ STR("observability.log_target", 'L', observability.log_target, "stdout", "stdout
 BOOL("observability.enable_metrics", 'W', observability.enable_metrics, "true", "Serve /metrics.", .env = {"FLOWPLANE_ENABLE_METRICS"}),
 INT("observability.metrics_port", 'W', observability.metrics_port, "0", 0, 65535, "A port of its own for /metrics, in clear text; 0 is none.", .env = {"FLOWPLANE_METRICS_PORT"}),
 STR("observability.metrics_bind_address", 'W', observability.metrics_bind_address, "0.0.0.0", "IP address of the metrics port."),
-BOOL("observability.enable_tracing", 'L', observability.enable_tracing, "false", "Export spans.", .env = {"FLOWPLANE_ENABLE_TRACING"}),
+BOOL("observability.enable_tracing", 'L', observability.enable_tracing, "false", "Make and export spans: a write can be followed to the acknowledgement of each proxy in one trace, through other instances too.", .env = {"FLOWPLANE_ENABLE_TRACING"}),
 STR("observability.service_name", 'L', observability.service_name, "flowplane", "Name in metrics, spans and the control plane's identifier.", .env = {"FLOWPLANE_SERVICE_NAME"}),
-STR("observability.jaeger_endpoint", 'L', observability.jaeger_endpoint, NULL, "URL of a Jaeger collector.", .env = {"FLOWPLANE_JAEGER_ENDPOINT"}),
-STR("observability.otlp_endpoint", 'L', observability.otlp_endpoint, NULL, "Base URL of an OTLP collector.", .env = {"FLOWPLANE_OTLP_ENDPOINT"}),
-{"observability.trace_sampling_ratio", FP_CONF_T_RATIO, 'L', F(observability.trace_sampling_ratio), "1.0", .env = {"FLOWPLANE_TRACE_SAMPLING_RATIO"}, .help = "Share of traces that is exported, 0 to 1."},
+STR("observability.jaeger_endpoint", 'L', observability.jaeger_endpoint, NULL, "URL of a Jaeger collector that takes Thrift over HTTP, such as http://localhost:14268/api/traces.", .env = {"FLOWPLANE_JAEGER_ENDPOINT"}),
+STR("observability.otlp_endpoint", 'L', observability.otlp_endpoint, NULL, "Base URL of an OTLP/HTTP collector, such as http://localhost:4318; /v1/traces is added.", .env = {"FLOWPLANE_OTLP_ENDPOINT"}),
+{"observability.trace_sampling_ratio", FP_CONF_T_RATIO, 'L', F(observability.trace_sampling_ratio), "1.0", .env = {"FLOWPLANE_TRACE_SAMPLING_RATIO"}, .help = "Share of new traces that is exported, 0 to 1; a caller's traceparent decides for its own."},
 
 CHOICE("sandbox.mode", 'R', sandbox.mode, "best-effort", "off|best-effort|required", "Confinement of workers and watcher by seccomp and Landlock."),
 };
