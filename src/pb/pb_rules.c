@@ -338,11 +338,11 @@ static int compare_limits(const struct fp_pb_rule *low, const struct fp_pb_rule 
 /* The end of the run that began at byte `first`; its index + 1, or 0 when nothing is in it. */
 static uint32_t end_run(struct run *r, size_t first)
 {
-    struct fp_pb_rule *rules = (struct fp_pb_rule *)(r->rules->data + first), *low = NULL,
-                      *high = NULL;
-    size_t n = (r->rules->len - first) / sizeof *rules;
+    struct fp_pb_rule *low = NULL, *high = NULL;
+    size_t n = (r->rules->len - first) / sizeof *low;
     if (n == 0)
         return 0;
+    struct fp_pb_rule *rules = (struct fp_pb_rule *)(r->rules->data + first);
     for (size_t i = 0; i < n; i++) {
         struct fp_pb_rule *x = &rules[i];
         if (x->op == FP_PB_RULE_LT || x->op == FP_PB_RULE_LTE)
