@@ -7,6 +7,7 @@
 #include <openssl/crypto.h>
 #include <string.h>
 #include "core/core_mem.h"
+#include "fp_config.h"
 #include "os/os_blocks.h"
 
 #define BLOCK_BYTES (24u << 10)
@@ -48,7 +49,6 @@ static void *resize(void *p, size_t n, const char *file, int line)
 
 void fp_tls_memory_init(void)
 {
-#ifndef __SANITIZE_ADDRESS__ /* which then sees what OpenSSL does with its memory */
-    CRYPTO_set_mem_functions(allocate, resize, release);
-#endif
+    if (!*FP_SANITIZER) /* which then sees what OpenSSL does with its memory */
+        CRYPTO_set_mem_functions(allocate, resize, release);
 }
