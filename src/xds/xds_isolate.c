@@ -303,6 +303,22 @@ static bool try_innocents(struct fp_xds_isolation *iso, const struct fp_xds_chan
     return culprits;
 }
 
+/*
+ * Nobody is named.  What is new and already in use, by a route that did not wait for the ACK any
+ * longer, Envoy may run (N-6): no set without it is sent.
+ */
+static void spare_used(struct fp_xds_isolation *iso, const struct fp_xds_change *c,
+                       const struct fp_xds_type *type)
+{
+    struct fp_snap_entry e;
+    for (uint32_t i = 0; i < c->changed_n && type->whole; i++) {
+        struct fp_str name = c->changed[i].name;
+        bool new = !iso->baseline || !fp_xds_state_find(iso->baseline, name, &e);
+        if (new &&fp_xds_stream_refers(iso->stream, type, name))
+            judge(iso, index_of(iso->suspects, name), GOOD);
+    }
+}
+
 /* The rejected answer was a trial, and nothing else. */
 static bool was_trial(const struct fp_xds_isolation *iso, const struct fp_xds_change *c)
 {
@@ -338,9 +354,14 @@ void fp_xds_isolation_begin(struct fp_xds_stream *st, enum fp_kind kind, struct 
     conclude(iso, false);
     for (uint32_t i = 0; i < c->changed_n; i++)
         judge(iso, index_of(iso->suspects, c->changed[i].name), alone ? BAD : UNTRIED);
-    if (!alone && !try_innocents(iso, c, message))
+    if (!alone && !try_innocents(iso, c, message)) {
+        spare_used(iso, c, fp_xds_type_of(kind));
         divide(iso, iso->trial);
-    schedule(iso);
+    }
+    if (!iso->apart_n && !iso->trying_n)
+        fp_xds_isolation_end(ts); /* all are in use: it waits for the next change */
+    else
+        schedule(iso);
 }
 
 void fp_xds_isolation_passed(struct fp_xds_subscription *ts)

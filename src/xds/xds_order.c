@@ -78,8 +78,8 @@ void fp_xds_stream_send(struct fp_xds_stream *st, enum fp_kind kind, struct fp_x
  * that is removed keeps nothing: that is the end of its service, and P10's letter. ----
  */
 
-static unsigned referred(const struct fp_xds_stream *st, const struct fp_xds_type *type,
-                         struct fp_str name)
+unsigned fp_xds_stream_refers(const struct fp_xds_stream *st, const struct fp_xds_type *type,
+                              struct fp_str name)
 {
     unsigned how = 0;
     for (size_t i = 0; i < FP_XDS_REFERRERS_N && type->held_by[i] != NONE; i++) {
@@ -157,7 +157,7 @@ static void find_past(struct flush *f, const struct fp_xds_type *type, struct pa
 {
     struct fp_snap_entry e;
     for (uint32_t i = 0; i < c->removed_n; i++) {
-        unsigned how = referred(f->st, type, c->removed[i].name);
+        unsigned how = fp_xds_stream_refers(f->st, type, c->removed[i].name);
         bool waits = how & FP_XDS_REFERS_NOW && !f->st->overdue;
         if (waits || (how & FP_XDS_REFERS_DRAINING && !type->drains))
             p->keep[p->keep_n++] = c->removed[i];
@@ -291,6 +291,7 @@ static void arrive_silently(struct flush *f, const struct fp_xds_type *type,
     if (!ts->in_flight) {
         fp_xds_state_set(&ts->acked, to);
         fp_xds_isolation_passed(ts);
+        fp_xds_stream_resolved(f->st, type->kind); /* what was rejected is wanted no more */
     }
 }
 

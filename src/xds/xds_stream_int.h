@@ -76,6 +76,9 @@ extern const struct fp_grpc_method fp_xds_ads_method;
 void fp_xds_stream_end(struct fp_xds_stream *st, enum fp_grpc_status status, const char *message);
 /* xds_order.c: sends what may be sent now.  Called from the engine's flush task only. */
 void fp_xds_stream_flush(struct fp_xds_stream *st);
+/* How the referring types name an entry of this one, in what was sent or ACKed: FP_XDS_REFERS_… */
+unsigned fp_xds_stream_refers(const struct fp_xds_stream *st, const struct fp_xds_type *type,
+                              struct fp_str name);
 void fp_xds_stream_send(struct fp_xds_stream *st, enum fp_kind kind, struct fp_xds_response *r);
 /* xds_nack.c */
 void fp_xds_stream_rejected(struct fp_xds_stream *st, enum fp_kind kind,

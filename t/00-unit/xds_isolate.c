@@ -361,6 +361,53 @@ static void halving(unsigned n, unsigned k, unsigned seed)
     world_close(&w);
 }
 
+/* N-6: Envoy runs what was new in an answer that it rejected, and by now its routes name it. */
+static void in_use(void)
+{
+    struct world *w = world_open(NULL);
+    publish(w, "C/a=1 R/r1=1>C/a");
+    struct fp_grpc_call *c = holder(w);
+    ask(c, 'R', "r1");
+    publish(w, "C/a=1 C/b=1 C/c=1 C/x=bad R/r1=2>C/b");
+    is_str(got(c), "CDS[a b c x]", "new ones, a route to one of them waits");
+    wait_s(w, 15001);
+    is_str(got(c), "RDS[r1]", "P10: not longer than the ordering timeout");
+    ack(c, 'R');
+    nack(c, 'C');
+    is_str(got(c), "CDS[a b]", "nobody is named: what is in use is in every set");
+    ack(c, 'C');
+    wait_s(w, 1000);
+    is_str(got(c), "CDS[a b c]", "the others are tried");
+    ack(c, 'C');
+    wait_s(w, 1000);
+    is_str(got(c), "CDS[a b c x]", "the culprit's trial");
+    nack(c, 'C');
+    publish(w, "C/a=1 C/b=1 C/c=1 R/r1=2>C/b");
+    is_str(got(c), "", "it is removed: nothing is left to say");
+    ok(!of(c, FP_KIND_CLUSTER)->nack->open, "N-8: and its rejection is resolved");
+    publish(w, "C/a=1 C/b=1 C/c=1 C/d=bad R/r1=3>C/d");
+    got(c);
+    wait_s(w, 15001);
+    is_str(got(c), "RDS[r1]", "a route to what is bad");
+    ack(c, 'R');
+    publish(w, "C/a=1 C/b=1 C/c=1 C/d=bad C/e=1 R/r1=3>C/d");
+    is_str(got(c), "CDS[a b c d e]", "and another one");
+    nack(c, 'C');
+    is_str(got(c), "CDS[a b c d]", "the bad one is in use");
+    nack(c, 'C');
+    wait_s(w, 1000);
+    is_str(got(c), "CDS[a b c e]", "and was alone in what is rejected: it does not run");
+    ack(c, 'C');
+    wait_s(w, 60000);
+    is_str(got(c), "", "N-3");
+    publish(w, "C/a=1 C/b=1 C/c=1 C/d=good C/e=1 R/r1=3>C/d");
+    is_str(got(c), "CDS[a b c d e]", "N-10");
+    ack(c, 'C');
+    ok(!of(c, FP_KIND_CLUSTER)->isolation && !of(c, FP_KIND_CLUSTER)->nack->open, "N-8");
+    hang_up(&c);
+    world_close(&w);
+}
+
 static void policy_hold(void)
 {
     struct fp_xds_options o = {
@@ -496,6 +543,7 @@ int main(void)
     alone();
     fresh_streams();
     reconnected();
+    in_use();
     for (unsigned k = 0; k < 6; k++)
         halving(k % 2 ? 200 : 64, k, k + 1);
     halving(100, 100, 1);
