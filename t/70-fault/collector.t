@@ -13,7 +13,6 @@ import fp_util as util
 
 REQUESTS, AT_ONCE = 4000, 50  # two spans each: well beyond 2048 that wait and a batch under way
 GROWTH_KB = 24 * 1024  # two collectors: a queue of 1 MiB and a batch of it each; the rest is for the requests themselves
-SANITIZED = util.SLOW > 1  # their allocators keep what was freed
 
 
 def dropped(fp):
@@ -70,7 +69,7 @@ with run():
         before = resident_kb(fp)
         is_(burst(fp, REQUESTS), REQUESTS, f"{what}: every request is answered")
         grown = resident_kb(fp) - before
-        ok(SANITIZED or grown < GROWTH_KB, f"{what}: memory is bounded", f"{before} KiB and {grown} more")
+        ok(util.SANITIZED or grown < GROWTH_KB, f"{what}: memory is bounded", f"{before} KiB and {grown} more")
     for what, fp in fps.items():
         wait_until(lambda: dropped(fp) > 2048, 20, f"{what}: spans are dropped")
         ok(True, f"{what}: what the queue does not take is counted")

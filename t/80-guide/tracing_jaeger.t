@@ -17,9 +17,14 @@ def server_span(r):
 
 def stories(fp, jaeger, service):
     def arrives(trace, want, what):
+        """Audit rows of uses are written once a minute: on a slow machine they are where they are not asked for."""
+        names = {name for name, _ in want}
         want = sorted(((service, name, parent) for name, parent in want), key=str)
-        wait_until(lambda: len(jaeger.trace(trace)) >= len(want), 60, what)
-        is_(jaeger.trace(trace), want, f"{service}: {what}: one trace")
+
+        def spans():
+            return [s for s in jaeger.trace(trace) if s[1] in names or s[1] != "audit_write"]
+        wait_until(lambda: len(spans()) >= len(want), 60, what)
+        is_(spans(), want, f"{service}: {what}: one trace")
 
     request = [("http_request", None), ("auth", "http_request")]
     written = [*request, ("db_transaction", "http_request"), ("snapshot_build", "http_request")]
