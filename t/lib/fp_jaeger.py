@@ -49,5 +49,6 @@ class Jaeger:
 
     def stop(self):
         if self.process:
-            util.stop_process(self.process)
+            self.process.kill()  # in order it takes 15 s, and nothing is kept
+            self.process.wait()
             self.process = None
