@@ -5,6 +5,9 @@ import fp_xds as xds
 from fp_harness import Flowplane, Postgres, wait_until
 
 
+SECONDS = iter(range(10, 1000))  # each makes another cluster
+
+
 def cluster(seconds):
     return {"name": "a", "connectTimeoutSeconds": seconds, "endpoints": [{"host": "127.0.0.1", "port": 8080}]}
 
@@ -23,12 +26,11 @@ def open_nodes(fp):
 def resolved_by_acks(fp, stream, response, what):
     """The first ACK may come before the rows are read; then a later one does it."""
     stream.ack(response)
-    seconds = iter(range(10, 1000))
 
     def ask():
         if not open_nodes(fp):
             return True
-        fp.api("PUT", "/clusters/a", cluster(next(seconds)))
+        fp.api("PUT", "/clusters/a", cluster(next(SECONDS)))
         stream.ack(stream.expect("cluster"))
         return False
     wait_until(ask, what=what, every=0.2)
@@ -57,6 +59,6 @@ with tap.run():
     s.ack(r)
     s, r = connect(fp, "moved")
     resolved_by_acks(fp, s, r, "its node comes here and ACKs: resolved")
-    s.nack(s.expect("cluster") if fp.api("PUT", "/clusters/a", cluster(2000)) else None, "no")
+    s.nack(s.expect("cluster") if fp.api("PUT", "/clusters/a", cluster(next(SECONDS))) else None, "no")
     wait_until(lambda: open_nodes(fp) == ["moved"], what="a new one")
     tap.ok(True, "and a new rejection is open")
