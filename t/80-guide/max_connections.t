@@ -33,7 +33,7 @@ with tap.run():
         sizes.append(fp.metric("flowplane_db_connection_pool_size"))
         return seen[-1]
 
-    wait_until(lambda: sample() > 10, 20, "connections are wanted")
+    wait_until(lambda: sample() > 10 and sizes[-1] > 0, 20, "connections are wanted, and counted at a heartbeat")
     for _ in range(10):
         sample()
     holder.rollback()
