@@ -127,7 +127,7 @@ DUR("xds.debounce_min", 'L', xds.debounce_min_ms, "10ms", 0, 10 * S_MS, "Shortes
 DUR("xds.debounce_max", 'L', xds.debounce_max_ms, "200ms", 0, 10 * S_MS, "Longest wait that gathers changes."),
 DUR("xds.write_timeout", 'L', xds.write_timeout_ms, "30s", S_MS, H_MS, "A stream that takes no bytes for this long is closed."),
 DUR("xds.ordering_timeout", 'L', xds.ordering_timeout_ms, "15s", 0, H_MS, "How long a removal waits for the types that referred to it."),
-DUR("xds.proxy_drain_time", 'L', xds.proxy_drain_time_ms, "600s", 0, D_MS, "How long your proxies drain (Envoy: --drain-time-s): when a listener is replaced, the clusters of its old form stay until then, or until the proxy lets go of the old route."),
+DUR("xds.proxy_drain_time", 'L', xds.proxy_drain_time_ms, "15s", 0, D_MS, "When a listener is replaced, the clusters of its old form stay that long, or until the proxy lets go of the old route; as long as your proxies drain (Envoy: --drain-time-s, 600 s by default) no kept connection meets a missing cluster."),
 INT("xds.first_response_rate", 'L', xds.first_response_rate, "2000", 0, 1000000, "First responses per second of the instance; 0 is no limit."),
 CHOICE("xds.nack_policy", 'L', xds.nack_hold, "isolate", "isolate|hold", "After a NACK: deliver the good siblings, or hold the type back."),
 PATH("xds.descriptor_set", 'W', xds.descriptor_set, NULL, "Descriptor set of your Envoy, by flowplanectl(8) descriptors extract; used instead of the built-in one.", .flags = FP_CONF_FILE),
