@@ -61,32 +61,15 @@ static void answer(const struct dry *d, const char *action)
     fp_buf_fini(&b);
 }
 
-static bool external(const struct fp_store_write *w, struct fp_str name)
-{
-    for (size_t i = 0; i < w->external_clusters_n; i++)
-        if (fp_str_eq(w->external_clusters[i], name))
-            return true;
-    return false;
-}
-
 /* References to clusters and secrets must exist; a foreign team's row counts as missing (§4.5,
  * §5.9). */
 static bool missing(const struct dry *d, struct fp_store_result *res)
 {
     const struct fp_store_write *w = d->w;
     struct fp_str *names = fp_arena_alloc(d->c->r->arena, (w->refs_n + 1) * sizeof(*names));
-    for (size_t i = 0; i < w->refs_n && !w->allow_missing; i++) {
-        const struct fp_ref *ref = &w->refs[i];
-        struct fp_snap_entry e;
-        if (ref->kind != FP_KIND_CLUSTER && ref->kind != FP_KIND_SECRET)
-            continue;
-        if (ref->kind == FP_KIND_CLUSTER && external(w, ref->name))
-            continue;
-        if (fp_snap_find(d->s, ref->kind, ref->name, &e) &&
-            (!e.team.data || !w->team.data || fp_str_eq(e.team, w->team)))
-            continue;
-        names[res->names_n++] = ref->name;
-    }
+    for (size_t i = 0; i < w->refs_n; i++)
+        if (api_reference_must_exist(w, &w->refs[i]) && !api_reference_found(d->s, w, &w->refs[i]))
+            names[res->names_n++] = w->refs[i].name;
     res->names = names;
     return res->names_n > 0;
 }

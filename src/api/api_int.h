@@ -213,6 +213,14 @@ void api_fail_not_found(struct fp_api_call *c);
 void api_too_large(struct fp_http_request *r, uint64_t limit, void *api);
 void api_bad(int status, const char *message, struct fp_http_bad *out, void *api);
 
+/* api_reference.c: is it there, for a row of that team?  May it be absent? */
+bool api_reference_found(const struct fp_snap *s, const struct fp_store_write *w,
+                         const struct fp_ref *ref);
+bool api_reference_must_exist(const struct fp_store_write *w, const struct fp_ref *ref);
+/* Adds a warning `missing_reference` (§2.2) to c->resource for each name that may be absent, and
+ * is.  None while the snapshot is behind what this instance committed: it may be there already. */
+void api_reference_warn(struct fp_api_call *c, const struct fp_store_write *w);
+
 /* api_option.c: an integer parameter, 0 when absent; what is no integer becomes a problem */
 uint64_t api_query_clamped(struct fp_api_call *c, const char *parameter, int64_t least,
                            int64_t most);

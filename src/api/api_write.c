@@ -339,6 +339,7 @@ void api_create(struct fp_api_call *c)
     if (c->route->kind == FP_KIND_ENDPOINT && generated(c, c->resource->name))
         return;
     struct fp_store_write w = api_store_write(c, c->resource);
+    api_reference_warn(c, &w);
     if (c->options.dry_run)
         api_dry_create(c, &w);
     else
@@ -360,6 +361,7 @@ void api_replace(struct fp_api_call *c)
         return;
     struct fp_store_write w = api_store_write(c, c->resource);
     w.if_version = if_version;
+    api_reference_warn(c, &w);
     if (c->options.dry_run)
         api_dry_replace(c, &w);
     else
