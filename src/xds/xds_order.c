@@ -313,6 +313,15 @@ static void children_follow(struct fp_xds_stream *st, enum fp_kind parent)
     }
 }
 
+/* Parts of a rejected answer may have been applied (N-6): what is said now may be a change of any
+ * entry, so all that hangs on them follows (O-1). */
+static void children_unsure(struct fp_xds_stream *st, enum fp_kind parent)
+{
+    for (size_t i = 0; i < FP_XDS_TYPES_N; i++)
+        if (fp_xds_types[i].parent == parent)
+            fp_xds_state_set(&st->types[fp_xds_types[i].kind].parent, NULL);
+}
+
 /* What hangs on a changed entry of the parent is said again behind it (O-1). */
 static bool parent_moved(const struct fp_xds_stream *st, const struct fp_xds_type *type,
                          const struct fp_xds_subscription *ts)
@@ -370,6 +379,8 @@ static void step(struct flush *f, const struct fp_xds_type *type)
             ts->asked = false; /* N-3 */
         } else if (!gated(f, type, to, ts->sent)) {
             fp_xds_stream_send(st, type->kind, r);
+            if (ts->unsure)
+                children_unsure(st, type->kind);
             ts->unsure &= !type->whole && ts->isolation;
             arrive(st, type, ts, to);
         }

@@ -89,6 +89,30 @@ static void named_sets(void)
     world_close(&w);
 }
 
+/* Going back, too, is a change for a client that took a part: its endpoints must follow it. */
+static void endpoints_follow(void)
+{
+    struct world *w = world_open(NULL);
+    publish(w, "C/a=1>E/a E/a=1 C/b=1>E/b E/b=1");
+    struct fp_grpc_call *c = dial(w, "envoy");
+    ask(c, 'C', "");
+    ask(c, 'E', "a b");
+    ack(c, 'C'), ack(c, 'E');
+    got(c);
+    publish(w, "C/a=2>E/a E/a=1 C/b=bad>E/b E/b=1");
+    is_str(got(c), "CDS[a b] EDS[a b]", "O-1: two changed clusters, one of them bad");
+    nack(c, 'C');
+    ack(c, 'E');
+    publish(w, "C/a=1>E/a E/a=1 C/b=1>E/b E/b=1");
+    is_str(got(c), "CDS[a b] EDS[a b]",
+           "N-6, O-1: back to what it ACKed, the endpoints of all behind it");
+    ack(c, 'C'), ack(c, 'E');
+    publish(w, "C/a=3>E/a E/a=1 C/b=1>E/b E/b=1");
+    is_str(got(c), "CDS[a b] EDS[a]", "after the ACK only those of what changes");
+    hang_up(&c);
+    world_close(&w);
+}
+
 static void first_answer(void)
 {
     struct world *w = world_open(NULL);
@@ -192,6 +216,7 @@ int main(void)
 {
     whole_sets();
     named_sets();
+    endpoints_follow();
     first_answer();
     two_under_way();
     no_ack_to_wait_for();

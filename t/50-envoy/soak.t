@@ -25,6 +25,7 @@ class World:
         self.clusters, self.routes, self.listeners = set(), {}, {}
         self.ports = {n: free_port() for n in NAMES}
         self.anchor, self.anchor_port, self.moves = "anchor", free_port(), 0
+        self.odd = set()
 
     def cluster(self, name):
         more = {"connectTimeoutSeconds": self.rng.randrange(1, 9)} if self.rng.random() < 0.5 else {}
@@ -76,6 +77,19 @@ class World:
         self.fp.api("DELETE", f"/routes/{old}", want=204)
         self.fp.api("DELETE", f"/clusters/{old}", want=204)
 
+    def spoil(self):
+        """A cluster that Envoy rejects comes, changes or goes; of one it says the name, of the other none that we recognize."""
+        name = self.rng.choice(("odd", "odd one"))
+        there = name in self.odd
+        if there and self.rng.random() < 0.5:
+            self.odd.remove(name)
+            self.fp.api("DELETE", "/clusters/" + name.replace(" ", "%20"), want=204)
+            return
+        self.odd.add(name)
+        odd = {"name": name, "type": "STATIC", "connectTimeout": f"{self.rng.randrange(1, 9)}s", "lbPolicy": "CLUSTER_PROVIDED",
+               "loadAssignment": {"clusterName": name}}
+        self.put("clusters", name.replace(" ", "%20") if there else name, {"name": name, "envoy": odd}, there)
+
     def replace_all(self):
         """Another set of everything in one revision, after what it has no more is gone."""
         names = self.rng.sample(NAMES, 3)
@@ -115,6 +129,23 @@ def has(envoy):
     return set(d["clusters"]), routes, set(d["listeners"])
 
 
+def settled(fp, world, envoys):
+    """Each Envoy ends with what REST says."""
+    if not world.listeners:
+        world.replace_all()
+    routes = {r: world.routes[r] for r in world.listeners.values()}
+    all_ = (world.clusters | {world.anchor}, {**routes, world.anchor: world.anchor}, set(world.listeners) | {"anchor"})
+    for envoy, want in zip(envoys, (all_, all_, (set(routes.values()), routes, set(world.listeners)))):
+        try:
+            wait_until(lambda: has(envoy) == want, 40, "what REST says")
+        except util.Timeout:
+            is_(has(envoy), want, "an Envoy ends with what REST says")
+
+
+def quiet(fp):
+    return all(not t["pending"] and not t["nack"] for n in fp.api("GET", "/nodes") for t in n["types"].values() if t)
+
+
 with run():
     rng = random.Random(util.seed())
     fp = Flowplane(Postgres(), conf={"bootstrap.default_gateway": False, "process.worker_shutdown_timeout": "1s"})
@@ -141,15 +172,7 @@ with run():
             rng.choice(writes)()
             if n % EVERY == EVERY - 1:
                 disturbed[disturb(fp, envoys, rng)] += 1
-        if not world.listeners:
-            world.replace_all()
-        routes = {r: world.routes[r] for r in world.listeners.values()}
-        all_ = (world.clusters | {world.anchor}, {**routes, world.anchor: world.anchor}, set(world.listeners) | {"anchor"})
-        for envoy, want in zip(envoys, (all_, all_, (set(routes.values()), routes, set(world.listeners)))):
-            try:
-                wait_until(lambda: has(envoy) == want, 40, "what REST says")
-            except util.Timeout:
-                is_(has(envoy), want, "an Envoy ends with what REST says")
+        settled(fp, world, envoys)
         load.more(50)
     diag(f"{STEPS} writes, {dict(disturbed)}")
     is_(load.failed(), {}, f"what the writes leave alone never fails: {load.total()} requests")
@@ -157,6 +180,19 @@ with run():
         stats = envoy.stats("update_rejected|warming")
         is_({k: v for k, v in stats.items() if v}, {}, f"{envoy.node_id}: nothing was rejected, nothing is warming")
         ok(any("update_rejected" in k for k in stats), "as its statistics say")
-    wait_until(lambda: all(not t["pending"] and not t["nack"] for n in fp.api("GET", "/nodes") for t in n["types"].values() if t), 20,
-               "GET /nodes has nothing pending")
+    wait_until(lambda: quiet(fp), 20, "GET /nodes has nothing pending")
     is_(len(fp.api("GET", "/nodes")), 3, "and three nodes")
+
+    if util.LONG:  # with what Envoy rejects among it
+        streams = [e.stat("cluster.xds_cluster.upstream_rq_total") for e in envoys]
+        with fleet.Load(envoys[0], world.anchor_port, keep=True) as load:
+            for n in range(STEPS // 2):
+                rng.choice(writes + (world.move_anchor, world.spoil) * 3)()
+            settled(fp, world, envoys)
+            while world.odd:
+                world.spoil()
+            settled(fp, world, envoys)
+            load.more(50)
+        is_(load.failed(), {}, f"N-6: {load.total()} requests beside rejected clusters: none failed")
+        is_([e.stat("cluster.xds_cluster.upstream_rq_total") for e in envoys], streams, "N-10: all on the same streams")
+        wait_until(lambda: quiet(fp), 20, "all rejections are resolved")
