@@ -120,14 +120,15 @@ void master_start_failed(struct master *m, const char *why)
 void master_on_fatal(struct child *c, const char *why)
 {
     struct master *m = c->gen->m;
+    bool cannot_live = c->role == ROLE_WORKER && !m->announced; /* though a snapshot came first */
     if (m->stopping || c->gen->draining)
         return;
     if (c->gen == m->next) {
         fp_log_error(FP_LOG_CONFIG, "reload failed, the configuration stays as it was: %s", why);
         atomic_store(&m->page->reload_ok, 0);
         master_reload_done(m, false);
-    } else if (m->latest.fd < 0 && m->live->id == 1) {
-        master_start_failed(m, why); /* nothing was served yet */
+    } else if (m->live->id == 1 && (m->latest.fd < 0 || cannot_live)) {
+        master_start_failed(m, why); /* nothing was served yet, or not by all */
     } else {
         fp_log_error(FP_LOG_MASTER, "%s", why); /* serve on with what there is, try again slowly */
     }
