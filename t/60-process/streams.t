@@ -18,14 +18,17 @@ def connections():
 
 def dial():
     """A stream on a connection of its own, thus of either worker; None: refused."""
-    s = xds.Channel(fp.xds_port).ads()
-    s.subscribe("cluster")
-    try:
-        s.ack(s.expect("cluster", 20))
-        return s
-    except xds.Ended as e:
-        is_(e.code, grpc.StatusCode.RESOURCE_EXHAUSTED, "E-3: refused")
-        return None
+    while True:
+        s = xds.Channel(fp.xds_port).ads()
+        s.subscribe("cluster")
+        try:
+            s.ack(s.expect("cluster", 20))
+            return s
+        except xds.Ended as e:
+            if e.code == grpc.StatusCode.UNAVAILABLE:
+                continue  # a worker that came or went meanwhile: clients dial again
+            is_(e.code, grpc.StatusCode.RESOURCE_EXHAUSTED, "E-3: refused")
+            return None
 
 
 with run():
