@@ -33,6 +33,7 @@ static const struct {
     [FP_FRAME_STOP] = {0, 0, false},
     [FP_FRAME_HEARTBEAT] = {0, 0, false},
     [FP_FRAME_FATAL] = {0, FP_FRAME_MAX_BYTES, false},
+    [FP_FRAME_DRAINING] = {0, 0, false},
 };
 
 enum {
@@ -192,7 +193,8 @@ struct incoming {
     char payload[FP_FRAME_MAX_BYTES];
 };
 
-/* One frame.  1: got it; 0: nothing there now; negative: the peer is gone or broke the protocol. */
+/* One frame.  1: got it; 0: nothing there now; negative: the peer is gone or broke the protocol.
+ * A peer that left with frames unread is first reported as a reset, once; what it sent follows. */
 static int receive(int sock, struct incoming *in, int *fd)
 {
     union {
@@ -204,11 +206,11 @@ static int receive(int sock, struct incoming *in, int *fd)
                        .msg_iovlen = 1,
                        .msg_control = control.bytes,
                        .msg_controllen = sizeof(control.bytes)};
-    int fds[FDS_MAX];
+    int fds[FDS_MAX], resets = 0;
     ssize_t n;
     do
         n = recvmsg(sock, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    while (n < 0 && errno == EINTR);
+    while (n < 0 && (errno == EINTR || (errno == ECONNRESET && resets++ == 0)));
     if (n < 0)
         return errno == EAGAIN ? 0 : -errno;
     size_t fds_n = take_fds(&m, fds);

@@ -20,6 +20,7 @@ enum fp_frame_type {       /* who sends it, payload; descriptor */
     FP_FRAME_STOP = 7,     /* master → child: none; fast stop */
     FP_FRAME_HEARTBEAT = 8, /* child → master: none */
     FP_FRAME_FATAL = 9,    /* child → master: text; cannot start, do not respawn */
+    FP_FRAME_DRAINING = 10, /* worker → master: none; answer to DRAIN and STOP: it accepts no more */
     FP_FRAME_TYPE_N
 };
 /* clang-format on */

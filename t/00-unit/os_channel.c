@@ -148,6 +148,22 @@ static void last_words(void)
     close(end);
 }
 
+/* Who leaves with frames unread is reported by the kernel as a reset, before what it sent. */
+static void last_words_unread(void)
+{
+    struct seen a, b = {.fd = -1};
+    int end = open_end(&a);
+    b.ch = fp_channel_new(loop, end, on_frame, &b);
+    fp_channel_send(a.ch, FP_FRAME_STOP, NULL, 0, -1);
+    fp_channel_send(b.ch, FP_FRAME_FATAL, "why", 3, -1);
+    fp_channel_free(&b.ch);
+    fp_loop_fake_fire(&a.ch->io, FP_IO_READ | FP_IO_ERROR);
+    ok(a.n == 1 && a.gone == 1, "last words of a peer that left with frames unread: %d, gone: %d",
+       a.n, a.gone);
+    is_str(a.text, "why", "are what it said");
+    fp_channel_free(&a.ch);
+}
+
 static void send_raw(int sock, const void *p, size_t n, int fds_n)
 {
     union {
@@ -233,6 +249,7 @@ int main(void)
     both_ways();
     full_socket();
     last_words();
+    last_words_unread();
     malformed();
     freed_in_callback();
     fp_loop_free(&loop);
