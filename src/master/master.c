@@ -53,6 +53,7 @@ static void stop(struct master *m, bool fast)
     m->stopping = true;
     m->next = NULL;
     fp_timer_stop(&m->announce);
+    fp_timer_stop(&m->handover);
     atomic_store(&m->page->draining, 1);
     FP_LIST_FOREACH_SAFE (it, &m->generations) {
         struct generation *g = FP_CONTAINER(it, struct generation, link);
@@ -69,6 +70,7 @@ void master_stopped(struct master *m)
 void master_on_empty(struct generation *g)
 {
     struct master *m = g->m;
+    master_reload_handed(g);
     if (g == m->live)
         m->live = NULL;
     fp_log_debug(FP_LOG_MASTER, "generation %u is gone", g->id);

@@ -157,6 +157,10 @@ static void on_frame(struct fp_channel *ch, enum fp_frame_type type, const void 
         return;
     case FP_FRAME_HEARTBEAT:
         break;
+    case FP_FRAME_DRAINING:
+        c->accepts = false;
+        master_reload_handed(c->gen);
+        break;
     case FP_FRAME_FATAL: {
         char why[FP_FRAME_MAX_BYTES + 1];
         n = n < FP_FRAME_MAX_BYTES ? n : FP_FRAME_MAX_BYTES;
@@ -208,6 +212,7 @@ static void spawn(struct child *c)
     }
     c->pid = pid;
     c->ready = false;
+    c->accepts = c->role == ROLE_WORKER;
     c->started_ms = fp_loop_now_ms(m->loop);
     c->channel = fp_channel_new(m->loop, pair[0], on_frame, c);
     fp_log_info(FP_LOG_MASTER, "started %s (pid %d)", name_of(c, name), (int)pid);
@@ -245,8 +250,9 @@ static void died(struct child *c)
         fp_log_error(FP_LOG_MASTER, "%s (pid %d) exited with status %d", name, (int)c->pid,
                      WEXITSTATUS(status));
     c->pid = 0;
-    c->ready = c->exited = false;
+    c->ready = c->accepts = c->exited = false;
     if (g->draining) {
+        master_reload_handed(g);
         if (master_generation_alive(g) == 0)
             master_on_empty(g);
     } else if (g != m->live) {
@@ -308,6 +314,14 @@ bool master_generation_ready(const struct generation *g)
         if (!g->children[i].ready)
             return false;
     return true;
+}
+
+bool master_generation_accepts(const struct generation *g)
+{
+    for (size_t i = 0; i < g->children_n; i++)
+        if (g->children[i].accepts)
+            return true;
+    return false;
 }
 
 struct generation *master_generation_new(struct master *m, struct fp_conf *conf,

@@ -18,6 +18,7 @@ struct child { /* one row of the spawn table; pid 0 while nothing runs */
     pid_t pid;
     struct fp_channel *channel; /* NULL when closed */
     bool ready;                 /* this process said READY */
+    bool accepts;               /* a worker that did not say DRAINING */
     bool exited;                /* reaped; what it said last is still being read */
     int status;
     uint64_t started_ms;
@@ -64,6 +65,7 @@ struct master {
     struct fp_page *page;
     struct fp_list generations;     /* all that have processes, oldest first */
     struct generation *live, *next; /* next: while a reload waits for READY */
+    struct generation *handing;     /* while a reload waits for the old one's DRAINING, or NULL */
     unsigned generations_made;
     struct snapshot latest;  /* what new workers get */
     struct snapshot pending; /* of next's watcher, until the switch */
@@ -72,6 +74,7 @@ struct master {
     bool stopping;
     int exit_status;
     struct fp_timer announce; /* at the latest then */
+    struct fp_timer handover; /* of `handing`, at the latest then */
     struct fp_timer tls_check;
     struct master_pg *pg;           /* embedded PostgreSQL, or NULL */
     int lock_fd, pid_fd, status_fd; /* status_fd: the parent of a daemon waits here */
@@ -111,6 +114,7 @@ void master_generation_end(struct generation *g, bool fast); /* DRAIN or STOP, t
 void master_generation_free(struct generation **g);
 size_t master_generation_alive(const struct generation *g);
 bool master_generation_ready(const struct generation *g);
+bool master_generation_accepts(const struct generation *g); /* takes new connections, maybe */
 void master_reap(struct master *m);
 
 /* master.c: what the spawn table reports */
@@ -122,6 +126,8 @@ void master_on_empty(struct generation *g); /* its last process is gone, and it 
 /* master_reload.c */
 void master_reload(struct master *m);
 void master_reload_done(struct master *m, bool ok);
+/* A worker of g accepts no more, or g has ended: a reload may be complete. */
+void master_reload_handed(struct generation *g);
 
 /* master_tls.c: files of certificates, without a reload */
 void master_tls_watch(struct master *m); /* every 10 s from now on */

@@ -1,7 +1,7 @@
 /*
- * HUP (contract §13.1): check and open everything new, start a new generation, and switch when all
- * of it is ready; on any failure everything stays as it was.  HUPs meanwhile are queued.  Runs in
- * the master.
+ * HUP (contract §13.1): check and open everything new, start a new generation, switch when all of
+ * it is ready, and say so when the old one accepts no more; on any failure everything stays as it
+ * was.  HUPs meanwhile are queued.  Runs in the master.
  */
 #include <unistd.h>
 #include "core/core_clock.h"
@@ -9,6 +9,7 @@
 #include "master/master_int.h"
 
 #define READY_TIMEOUT_MS 60000
+#define HANDOVER_MS      30000 /* an old worker that does not answer is not waited for any longer */
 #define REPORT_BYTES     65536
 
 static void failed(struct master *m, const char *why)
@@ -56,7 +57,7 @@ static void begin(struct master *m, FILE *err)
 void master_reload(struct master *m)
 {
     static char report[REPORT_BYTES];
-    if (m->next || m->stopping) {
+    if (m->next || m->handing || m->stopping) {
         m->reloads_queued++;
         return;
     }
@@ -93,6 +94,35 @@ static unsigned draining_n(const struct master *m, struct generation **oldest)
     return n;
 }
 
+/* The reload is over, well or not: the next one may begin. */
+static void over(struct master *m)
+{
+    master_notify("READY=1");
+    if (m->reloads_queued && !m->stopping) {
+        m->reloads_queued = 0; /* the file as it is now covers all of them */
+        master_reload(m);
+    }
+}
+
+static void handed(struct master *m)
+{
+    fp_timer_stop(&m->handover);
+    m->handing = NULL;
+    if (m->stopping)
+        return;
+    atomic_store(&m->page->reload_ok, 1);
+    fp_log_info(FP_LOG_CONFIG, "configuration reloaded, generation %u serves", m->live->id);
+    over(m);
+}
+
+static void handover_due(struct fp_timer *t)
+{
+    struct master *m = t->arg;
+    fp_log_warn(FP_LOG_MASTER, "a worker of generation %u does not say that it drains",
+                m->handing->id);
+    handed(m);
+}
+
 static void switch_over(struct master *m)
 {
     struct generation *old = m->live, *oldest;
@@ -104,26 +134,29 @@ static void switch_over(struct master *m)
     /* the listening sockets of slots and addresses that are no more close with their last worker */
     master_sockets_close(old);
     master_tls_tell_old(m); /* revoked identities lose what they still have there, too */
+    m->handing = old;
+    m->handover = (struct fp_timer){.cb = handover_due, .arg = m};
+    fp_timer_start(m->loop, &m->handover, HANDOVER_MS);
     master_generation_end(old, false);
     if (draining_n(m, &oldest) > m->live->conf->process.max_old_generations && oldest)
         master_generation_end(oldest, true);
-    atomic_store(&m->page->reload_ok, 1);
-    fp_log_info(FP_LOG_CONFIG, "configuration reloaded, generation %u serves", m->live->id);
+}
+
+void master_reload_handed(struct generation *g)
+{
+    if (g == g->m->handing && !master_generation_accepts(g))
+        handed(g->m);
 }
 
 void master_reload_done(struct master *m, bool ok)
 {
     if (ok) {
         switch_over(m);
-    } else {
-        struct generation *g = m->next;
-        m->next = NULL;
-        master_relay_drop(&m->pending);
-        master_generation_end(g, true);
+        return;
     }
-    master_notify("READY=1");
-    if (m->reloads_queued && !m->stopping) {
-        m->reloads_queued = 0; /* the file as it is now covers all of them */
-        master_reload(m);
-    }
+    struct generation *g = m->next;
+    m->next = NULL;
+    master_relay_drop(&m->pending);
+    master_generation_end(g, true);
+    over(m);
 }

@@ -68,8 +68,10 @@ static void drain(struct fp_worker *w, uint64_t budget_ms)
     fp_http_server_drain(w->api_server, budget_ms, stopped, w);
     fp_http_server_drain(w->xds_server, budget_ms, stopped, w);
     fp_http_server_drain(w->metrics_server, budget_ms, stopped, w);
-    if (first)
+    if (first) {
         close_listeners(w->child);
+        fp_channel_send(w->channel, FP_FRAME_DRAINING, NULL, 0, -1);
+    }
 }
 
 static void ready(struct fp_worker *w)

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """HUP (contract §13.1): a good file makes a new generation without a failed connect, a broken one changes
 nothing and says why, HUPs during a reload are not lost."""
+import os
 import re
+import signal
 import threading
 
 import fp_tap as tap
@@ -127,6 +129,21 @@ with tap.run():
     wait_until(lambda: len(fp.workers()) == 2 and len(fp.children()) == 3, 30, "the last state of the file")
     tap.ok(True, "HUPs during a reload are queued, not lost")
     tap.is_(fp.get("/readyz", token=None).status, 200, "ready at the end")
+
+    # it is said when the old workers accept no more, not before: who waits for it meets the new configuration
+    mark, old = len(fp.log()), fp.workers()
+    fp.write_conf({"observability.log_level": "debug", "process.workers": 2})
+    for pid in old:
+        os.kill(pid, signal.SIGSTOP)
+    fp.reload()
+    wait_until(lambda: len(re.findall(r"\(pid \d+\) is ready", fp.log()[mark:])) == 3, 30, "the new processes are ready")
+    tap.is_(fp.get("/readyz", token=None).status, 200, "the new workers answer while the old ones do not stir")
+    log = fp.log()[mark:]
+    tap.ok("configuration reloaded" not in log or "does not say that it drains" in log, "the reload is not complete yet", log)
+    for pid in old:
+        os.kill(pid, signal.SIGCONT)
+    reloaded(fp, mark)
+    tap.ok(True, "the reload is complete when the old ones say that they drain")
 
     # max_old_generations: the oldest draining one is ended when there are too many
     def hold():
