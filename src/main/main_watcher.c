@@ -37,6 +37,7 @@ struct watcher {
     struct fp_export *traces; /* NULL: tracing is off */
     struct fp_store_seed seed;
     const char *seed_why; /* set when prepare refused */
+    bool ready;           /* told the master */
     int status;
 };
 
@@ -179,13 +180,22 @@ static const char *cause(struct watcher *w)
     return out;
 }
 
+/* The start has succeeded: it will not end for want of a database any more. */
+static void tell_ready(struct watcher *w)
+{
+    if (!w->ready)
+        fp_channel_send(w->channel, FP_FRAME_READY, NULL, 0, -1);
+    w->ready = true;
+}
+
 static void startup_due(struct fp_timer *t)
 {
     struct watcher *w = t->arg;
     struct fp_page *page = w->child->page;
     if (atomic_load(&page->database_up) || atomic_load(&page->published_revision))
-        return;
-    fatal(fp_arena_printf(w->arena, "Failed to connect to database\n%s", cause(w)), w);
+        tell_ready(w);
+    else
+        fatal(fp_arena_printf(w->arena, "Failed to connect to database\n%s", cause(w)), w);
 }
 
 /* --- channel -------------------------------------------------------------------------------- */
@@ -196,6 +206,7 @@ static void publish(int fd, uint64_t generation, uint64_t revision, void *arg)
     uint64_t head[2] = {generation, revision};
     fp_timer_stop(&w->startup);
     fp_channel_send(w->channel, FP_FRAME_SNAPSHOT, head, sizeof head, fd);
+    tell_ready(w);
 }
 
 static void on_frame(struct fp_channel *ch, enum fp_frame_type type, const void *payload, size_t n,
@@ -290,7 +301,8 @@ static void run(struct watcher *w)
         return;
     if (wants_exit(w->child) && !atomic_load(&w->child->page->published_revision))
         fp_timer_start(w->loop, &w->startup, c->database.startup_timeout_ms);
-    fp_channel_send(w->channel, FP_FRAME_READY, NULL, 0, -1);
+    else
+        tell_ready(w);
     fp_loop_run(w->loop);
     fp_watch_free(&w->watch);
     fp_timer_stop(&w->startup);

@@ -99,6 +99,16 @@ with tap.run():
         fp = Flowplane(start=False, conf={"database.url": f"postgresql://x@127.0.0.1:{gone}/x", **conf}, env=env)
         fails(fp, f"no database, {conf}", text)
         tap.like(fp.log(), r"Error: Failed to connect to database\nError: connection refused\n", "with the cause on the next line")
+    # in the background too the command tells the end of it, though that takes longer than `retry` would be waited for
+    fp = Flowplane(start=False, name="daemon-away", conf={
+        "database.url": f"postgresql://x@127.0.0.1:{gone}/x", "process.daemon": True, "database.startup": "exit",
+        "database.startup_timeout": "6s", "observability.log_target": f"file:{util.tmp()}/daemon-away/log"})
+    if util.ROOT:
+        os.chown(fp.dir, *util.unprivileged())
+    r = fp.command()
+    tap.is_(r.returncode, 1, "daemon without a database: the command fails")
+    tap.contains(r.stderr, "Error: Failed to connect to database\nError: connection refused\n", "and says why")
+    tap.unlike(fp.log(), "flowplane is up", "nobody was told that it is up")
     fp = Flowplane(conf={"database.url": f"postgresql://x@127.0.0.1:{gone}/x", "database.startup": "retry",
                          "database.startup_timeout": "100ms"}, wait="alive", name="retry")
     fp.wait_log("flowplane is up", 10)
