@@ -68,6 +68,7 @@ static struct scan scan(struct fp_str text, unsigned max)
 enum {
     CONTAINERS_FREE = 65536, /* … and one for each 16 bytes of text: a {} costs some 250 bytes */
     BYTES_PER_CONTAINER = 16,
+    INT64_DIGITS = 19,
 };
 
 static void report(struct fp_problems *ps, const json_error_t *e)
@@ -98,6 +99,37 @@ static void report(struct fp_problems *ps, const json_error_t *e)
                    FP_STR_ARG(text));
 }
 
+/*
+ * The text with ".0" behind each integer beyond int64, so that it is read as the real it stands
+ * for: jsonb writes 1e20 as its digits, and what was stored must come back.
+ */
+static void widen(struct fp_str text, struct fp_buf *out)
+{
+    bool quoted = false;
+    for (size_t i = 0, n; i < text.len; i += n) {
+        const char *p = text.data + i;
+        int64_t fits;
+        n = 1;
+        if (quoted && *p == '\\' && i + 1 < text.len)
+            n = 2;
+        else if (*p == '"')
+            quoted = !quoted;
+        else if (!quoted && (*p == '-' || (*p >= '0' && *p <= '9')))
+            while (i + n < text.len && p[n] && strchr("0123456789.eE+-", p[n]))
+                n++;
+        fp_buf_append(out, p, n);
+        if (n >= INT64_DIGITS && !memchr(p, '.', n) && !memchr(p, 'e', n) && !memchr(p, 'E', n) &&
+            !fp_str_to_i64(fp_str_n(p, n), &fits))
+            fp_buf_append_c(out, ".0");
+    }
+}
+
+static json_t *load(struct fp_str text, json_error_t *e)
+{
+    return json_loadb(text.data ? text.data : "", text.len,
+                      JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, e);
+}
+
 json_t *fp_json_parse(struct fp_arena *a, struct fp_str text, unsigned max_depth,
                       struct fp_problems *ps)
 {
@@ -114,8 +146,13 @@ json_t *fp_json_parse(struct fp_arena *a, struct fp_str text, unsigned max_depth
         return NULL;
     }
     json_error_t e;
-    json_t *v = json_loadb(text.data ? text.data : "", text.len,
-                           JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &e);
+    json_t *v = load(text, &e);
+    if (!v && json_error_code(&e) == json_error_numeric_overflow) {
+        struct fp_buf wide = {0};
+        widen(text, &wide);
+        v = load(fp_buf_str(&wide), &e);
+        fp_buf_fini(&wide);
+    }
     if (!v)
         report(ps, &e);
     return fp_json_own(a, v);

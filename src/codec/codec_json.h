@@ -11,7 +11,7 @@ void fp_json_init(void);
 /*
  * Strict: UTF-8 without NUL, no duplicate keys, no trailing data, depth <= max_depth.  The value is
  * owned by the arena (decref'd at its reset).  NULL on error; the problem has pointer "" and says
- * line and column.  Integers beyond int64 are refused as out_of_range.
+ * line and column.  Integers beyond int64 become reals, what no real holds is out_of_range.
  */
 json_t *fp_json_parse(struct fp_arena *a, struct fp_str text, unsigned max_depth,
                       struct fp_problems *ps);

@@ -129,15 +129,25 @@ static bool looks_float(const char *p)
     return *p == '\0';
 }
 
+static json_t *real(struct fp_yaml *y, const yaml_event_t *e, const char *text)
+{
+    json_t *v = json_real(strtod(text, NULL)); /* NULL when infinite */
+    if (!v)
+        fail(y, e, FP_P_OUT_OF_RANGE, "number is out of range");
+    return v;
+}
+
+/* Beyond int64 a real, as in JSON. */
 static json_t *integer(struct fp_yaml *y, const yaml_event_t *e, const char *text, int base)
 {
     errno = 0;
     long long v = strtoll(text, NULL, base);
-    if (errno) {
-        fail(y, e, FP_P_OUT_OF_RANGE, "number is out of range");
-        return NULL;
-    }
-    return json_integer(v);
+    if (!errno)
+        return json_integer(v);
+    if (base == 10)
+        return real(y, e, text);
+    fail(y, e, FP_P_OUT_OF_RANGE, "number is out of range");
+    return NULL;
 }
 
 /* A plain scalar.  NULL after an error. */
@@ -164,12 +174,7 @@ static json_t *resolve(struct fp_yaml *y, const yaml_event_t *e, struct fp_str s
         return integer(y, e, s.data, 10);
     if (looks_based(s.data, &base))
         return integer(y, e, s.data + 2, base);
-    if (!looks_float(s.data))
-        return json_stringn(s.data, s.len);
-    json_t *v = json_real(strtod(s.data, NULL)); /* NULL when infinite */
-    if (!v)
-        fail(y, e, FP_P_OUT_OF_RANGE, "number is out of range");
-    return v;
+    return looks_float(s.data) ? real(y, e, s.data) : json_stringn(s.data, s.len);
 }
 
 static const struct {

@@ -50,7 +50,7 @@ static bool text_to_double(struct fp_str s, double *out)
     return *end == 0;
 }
 
-enum number { NOT_A_NUMBER, NEGATIVE, NOT_NEGATIVE, TOO_LARGE };
+enum number { NOT_A_NUMBER, NEGATIVE, NOT_NEGATIVE, TOO_LARGE, INEXACT };
 
 static enum number double_to_integer(double d, uint64_t *bits)
 {
@@ -69,8 +69,12 @@ static enum number to_integer(const json_t *v, uint64_t *bits)
         *bits = (uint64_t)json_integer_value(v);
         return json_integer_value(v) < 0 ? NEGATIVE : NOT_NEGATIVE;
     }
-    if (json_is_real(v))
-        return double_to_integer(json_real_value(v), bits);
+    if (json_is_real(v)) {
+        enum number n = double_to_integer(json_real_value(v), bits);
+        /* From 2^63 on the digits that were sent may be lost (codec_json.h). */
+        bool exact = n == NEGATIVE ? (int64_t)*bits > INT64_MIN : *bits <= INT64_MAX;
+        return (n == NEGATIVE || n == NOT_NEGATIVE) && !exact ? INEXACT : n;
+    }
     if (!json_is_string(v))
         return NOT_A_NUMBER;
     struct fp_str s = fp_str_n(json_string_value(v), json_string_length(v));
@@ -101,6 +105,9 @@ static bool parse_integer(struct fp_pb_enc *e, uint8_t type, const json_t *v,
         return true;
     if (n == NOT_A_NUMBER)
         fp_pb_enc_problem(e, at, FP_P_INVALID_TYPE, "must be an integer");
+    else if (n == INEXACT)
+        fp_pb_enc_problem(e, at, FP_P_OUT_OF_RANGE,
+                          "a number of this size must be sent as a string");
     else
         fp_pb_enc_problem(e, at, FP_P_OUT_OF_RANGE, "must be between %lld and %llu",
                           (long long)r.min, (unsigned long long)r.max);
