@@ -270,6 +270,7 @@ static bool open_watch(struct watcher *w)
     struct fp_watch_options o = {
         .follow = {.url = url,
                    .listen_url = w->child->pg_url ? NULL : c->database.listen_url,
+                   .starting = w->child->pg_url,
                    .connect_timeout_ms = c->database.connect_timeout_ms,
                    .statement_timeout_ms = c->database.statement_timeout_ms,
                    .poll_interval_ms = c->database.poll_interval_ms,

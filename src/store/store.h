@@ -16,6 +16,8 @@ struct fp_store_options {
     unsigned pool_size, min_connections;
     uint64_t connect_timeout_ms, idle_timeout_ms, statement_timeout_ms;
     unsigned queue_max; /* waiting requests; beyond: UNAVAILABLE at once */
+    bool starting;      /* it is being started just now: until it is reached, that it refuses is no
+                           warning */
 };
 struct fp_store *fp_store_new(struct fp_loop *loop, const struct fp_store_options *o);
 void fp_store_free(struct fp_store **s);

@@ -78,7 +78,8 @@ static void on_down(const char *why, void *arg)
 {
     struct fp_follow *f = arg;
     if (f->backoff_ms == 0 || f->stage != FOLLOW_AWAY)
-        fp_log_warn(FP_LOG_STORE, "following the database: %s", why);
+        fp_log(f->o.starting ? FP_LOG_DEBUG : FP_LOG_WARN, FP_LOG_STORE,
+               "following the database: %s", why);
     if (store_conn_state(f->conn) == STORE_CONN_CLOSED && !fp_timer_running(&f->reconnect))
         reconnect(f);
 }
@@ -87,6 +88,7 @@ static void on_up(void *arg)
 {
     struct fp_follow *f = arg;
     f->stage = FOLLOW_PREPARING;
+    f->o.starting = false;
     store_migrate_start(f);
 }
 

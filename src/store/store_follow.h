@@ -9,6 +9,7 @@
 struct fp_follow;
 struct fp_follow_options {
     const char *url, *listen_url; /* listen_url NULL: = url */
+    bool starting;                /* as of fp_store_options */
     uint64_t connect_timeout_ms, statement_timeout_ms;
     uint64_t poll_interval_ms; /* safety poll; 1 s while LISTEN does not work */
     bool auto_migrate;

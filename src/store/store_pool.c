@@ -311,8 +311,9 @@ static void dispatch(struct fp_store *s)
 static void on_up(void *arg)
 {
     struct fp_store *s = ((struct slot *)arg)->store;
-    if (s->backoff_ms)
+    if (s->backoff_ms && !s->o.starting)
         fp_log_info(FP_LOG_STORE, "database reached again");
+    s->o.starting = false;
     s->tried = true;
     s->backoff_ms = 0;
     fp_timer_stop(&s->reconnect);
@@ -325,7 +326,8 @@ static void on_down(const char *why, void *arg)
     struct fp_store *s = slot->store;
     fp_timer_stop(&slot->idle);
     if (s->backoff_ms == 0)
-        fp_log_warn(FP_LOG_STORE, "database connection: %s", why);
+        fp_log(s->o.starting ? FP_LOG_DEBUG : FP_LOG_WARN, FP_LOG_STORE, "database connection: %s",
+               why);
     s->tried = true;
     if (!fp_timer_running(&s->reconnect)) {
         s->backoff_ms = s->backoff_ms ? s->backoff_ms * 2 : BACKOFF_MIN_MS;

@@ -41,6 +41,7 @@ static void open_store(struct fp_worker *w)
         .idle_timeout_ms = c->database.idle_timeout_ms,
         .statement_timeout_ms = c->database.statement_timeout_ms,
         .queue_max = STORE_QUEUE_MAX,
+        .starting = w->child->pg_url,
     };
     w->store = fp_store_new(w->loop, &o);
 }

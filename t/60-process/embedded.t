@@ -39,6 +39,8 @@ with tap.run():
     tap.is_(inodes & listening, set(), "it listens on no TCP port")
     if util.ROOT:
         tap.is_(os.stat(f"/proc/{pid}").st_uid, util.unprivileged()[0], "it runs as the service user")
+    told = {e["fields"]["message"] for e in fp.log_events() if e["level"] == "WARN" and e["target"] == "flowplane::store"}
+    tap.is_(told, set(), "that it takes its time to start is no warning")
     tap.is_(psql(fp, "CREATE TABLE kept AS SELECT 42 AS n"), "", "a table")
 
     # its death
