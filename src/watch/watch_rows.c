@@ -12,7 +12,8 @@
 #include "snap/snap_token.h"
 #include "watch/watch_int.h"
 
-#define JSON_DEPTH 128 /* deeper than the API takes: rows may be edited by hand */
+#define JSON_DEPTH     128 /* deeper than the API takes: rows may be edited by hand */
+#define LOG_NAME_BYTES 200
 
 /* Copies everything into one block, so that a row is freed at once. */
 static struct watch_row *row_new(const struct watch_row *from)
@@ -153,6 +154,7 @@ static void stage_bad(struct watch_rows *rs, struct fp_arena *a, const struct fp
 {
     const struct watch_row *old = fp_map_get(&rs->kinds[row->kind], row->name);
     const struct fp_problem *p = ps->n ? &ps->items[0] : NULL;
+    const char *pointer = p && p->pointer ? p->pointer : "";
     struct watch_row r = {
         .kind = row->kind, .name = row->name, .id = row->id, .version = row->version};
     if (old)
@@ -160,10 +162,13 @@ static void stage_bad(struct watch_rows *rs, struct fp_arena *a, const struct fp
     else
         last_good(rs, a, row, &r);
     r.bad = true;
-    fp_log_warn(
-        FP_LOG_SNAPSHOT, "%s '%.*s' cannot be built and %s: %s%s%s", fp_kinds[row->kind].name,
-        FP_STR_ARG(row->name), r.encoded.data ? "keeps its last good bytes" : "is left out",
-        p && p->pointer ? p->pointer : "", p ? ": " : "", p ? p->message : "unknown reason");
+    /* psql may have made any name of it */
+    int shown_n = row->name.len < LOG_NAME_BYTES ? (int)row->name.len : LOG_NAME_BYTES;
+    fp_log_warn(FP_LOG_SNAPSHOT, "%s '%.*s%s' cannot be built and %s: %s%s%s",
+                fp_kinds[row->kind].name, shown_n, row->name.data,
+                row->name.len > LOG_NAME_BYTES ? "…" : "",
+                r.encoded.data ? "keeps its last good bytes" : "is left out", pointer,
+                *pointer ? ": " : "", p ? p->message : "unknown reason");
     stage(rs, &r);
 }
 

@@ -81,6 +81,14 @@ def hollow(w):
         s = ch.ads(node_id="l")
         s.subscribe("listener")
         is_(xds.names(s.expect("listener")), ["default-gateway-listener"], "the other listeners are served")
+    whole = w.warnings("hollow")[0]["fields"]["message"]
+    like(whole, "left out: [^:/]", "a problem of the whole has no pointer")
+    w.pg.psql("INSERT INTO clusters (name, service_name, configuration) VALUES (repeat('n', 9000), 'x', '[]')")
+    w.mark()
+    long = [e["fields"]["message"] for e in w.fp.log_events() if "cluster 'nnnn" in e["fields"]["message"]]
+    is_(len(long), 1, "one with a name of 9,000 characters is reported too")
+    ok(whole.split(" cannot ")[1] in long[0], "with the reason", long[0])
+    w.pg.psql("DELETE FROM clusters WHERE name LIKE 'nnnn%'")
     is_(w.fp.put("/api/v1/clusters/hollow", cluster("hollow")).status, 200, "PUT repairs it")
     w.follower.wait(lambda names: "hollow" in names, 5)
     ok(True, "and it is served")
