@@ -248,37 +248,99 @@ static struct fp_xds_isolation *widen(struct fp_xds_stream *st, struct fp_xds_su
     return iso;
 }
 
-/* ---- whom the client names: `cluster(s) odd: …`, `listener 'odd' …`, `… in route odd` ---- */
+/*
+ * ---- whom the client names: `cluster(s) odd one: …`, `listener 'odd' …`, `… in route odd one`.
+ * Envoy prints names as they are, blanks and quotes too: so known names are looked for in its
+ * words, the longest first. ----
+ */
 
 #define QUOTES "'\"`"
+enum naming { NOT_NAMED, PERHAPS /* any word is like a name */, SURELY /* colon or quotes */ };
 
-/* Marks the suspect that a word is about; sure: set apart by a colon or quotes. */
-static void mark(const struct fp_xds_suspects *s, struct fp_str word, bool sure, uint8_t *named)
+static bool is_blank(char c)
 {
-    size_t from = word.len && strchr(QUOTES "(", word.data[0]) ? 1 : 0, to = word.len;
-    bool quoted = from && word.data[0] != '(', colon = false;
-    while (to > from && strchr(QUOTES ").,;:", word.data[to - 1])) {
-        quoted &= !strchr(QUOTES, word.data[to - 1]) || word.data[to - 1] == word.data[0];
-        colon |= word.data[--to] == ':';
-    }
-    uint32_t i = index_of(s, fp_str_n(word.data + from, to - from));
-    if (i != NOBODY && (!sure || quoted || colon))
-        named[i] = 1;
+    return (unsigned char)c <= ' ';
 }
 
+/* How message[at … end) stands out of it. */
+static enum naming set_apart(struct fp_str message, size_t at, size_t end)
+{
+    char open = at ? message.data[at - 1] : ' ';
+    bool quoted = end < message.len && message.data[end] == open && open && strchr(QUOTES, open);
+    bool colon = false;
+    for (; end < message.len && !is_blank(message.data[end]); end++) {
+        char c = message.data[end];
+        if (!strchr(QUOTES ").,;:", c))
+            return NOT_NAMED;
+        quoted &= !strchr(QUOTES, c) || c == open;
+        colon |= c == ':';
+    }
+    return colon || quoted ? SURELY : PERHAPS;
+}
+
+static size_t common(struct fp_str a, struct fp_str b)
+{
+    size_t n = 0;
+    while (n < a.len && n < b.len && a.data[n] == b.data[n])
+        n++;
+    return n;
+}
+
+/* The longest suspect that the text begins with. */
+static uint32_t longest(const struct fp_xds_suspects *s, struct fp_str text)
+{
+    while (text.len) {
+        uint32_t lo = 0, hi = s->n;
+        while (lo < hi) { /* the last one that is not behind the text */
+            uint32_t mid = lo + (hi - lo) / 2;
+            if (fp_str_cmp(s->at[mid].name, text) <= 0)
+                lo = mid + 1;
+            else
+                hi = mid;
+        }
+        if (!lo)
+            return NOBODY;
+        struct fp_str name = s->at[lo - 1].name;
+        if (fp_str_starts(text, name))
+            return lo - 1;
+        text.len = common(text, name);
+    }
+    return NOBODY;
+}
+
+/* Marks the suspect that is named at this place; returns its length. */
+static size_t mark(const struct fp_xds_suspects *s, struct fp_str message, size_t at,
+                   uint8_t *named)
+{
+    struct fp_str text = fp_str_n(message.data + at, message.len - at);
+    for (uint32_t i; (i = longest(s, text)) != NOBODY; text.len = s->at[i].name.len - 1) {
+        size_t len = s->at[i].name.len;
+        enum naming how = len ? set_apart(message, at, at + len) : NOT_NAMED;
+        if (how != NOT_NAMED) {
+            named[i] = named[i] > how ? named[i] : (uint8_t)how;
+            return len;
+        }
+        if (!len)
+            break;
+    }
+    return 0;
+}
+
+/* Those who stand out, or else those who are any word of it; how many. */
 static uint32_t find_named(const struct fp_xds_suspects *s, struct fp_str message, uint8_t *named)
 {
-    uint32_t n = 0;
-    for (int sure = 1; sure >= 0 && !n; sure--) {
-        for (size_t at = 0, end; at < message.len; at = end + 1) {
-            for (end = at; end < message.len && (unsigned char)message.data[end] > ' '; end++)
-                ;
-            mark(s, fp_str_n(message.data + at, end - at), sure, named);
-        }
-        for (uint32_t i = 0; i < s->n; i++)
-            n += named[i];
+    uint32_t n[SURELY + 1] = {0};
+    for (size_t at = 0; at < message.len;) {
+        bool begins =
+            !at || is_blank(message.data[at - 1]) || strchr(QUOTES "(", message.data[at - 1]);
+        size_t len = begins ? mark(s, message, at, named) : 0;
+        at += len ? len : 1;
     }
-    return n;
+    for (uint32_t i = 0; i < s->n; i++)
+        n[named[i]]++;
+    for (uint32_t i = 0; i < s->n && n[SURELY]; i++)
+        named[i] = named[i] == SURELY;
+    return n[SURELY] ? n[SURELY] : n[PERHAPS];
 }
 
 /*

@@ -1,5 +1,6 @@
 /* Isolation of suspects (contract P7, N-3, N-9 to N-12), with virtual time. */
 #include "xds_fake.h"
+#include "xds/xds_isolate.c"
 
 static void wait_s(struct world *w, unsigned ms)
 {
@@ -170,6 +171,45 @@ static void culprits(void)
     ack(c, 'C');
     wait_s(w, 60000);
     is_str(got(c), "", "c was alone in what was rejected");
+    hang_up(&c);
+    world_close(&w);
+}
+
+/* Envoy prints names as they are (recorded from 1.40): who is found in its words? */
+static void names_in_words(void)
+{
+    static const char *const words[][3] = {
+        {"Error adding/updating cluster(s) odd one: cluster 'odd one' is odd, 2: no", "odd one",
+         "2"},
+        {"Error adding/updating listener(s) apo's: cannot bind '::1': no\ncom,ma: no\n", "apo's",
+         "com,ma"},
+        {"Only a single wildcard domain is permitted in route odd one", "odd one", NULL},
+        {"Only a single wildcard domain is permitted in route odd", "odd", NULL},
+        {"x(s) col:on: no, gr\xc3\xbcn: no", "col:on", "gr\xc3\xbcn"},
+        {"x(s) back\\slash: no, quo\"te: cluster 'quo\"te' is odd.", "back\\slash", "quo\"te"},
+        {"x 'oddly' one-armed cols", NULL, NULL},
+        {"x(s) odd one more: no, one: no", "one", NULL},
+        {"x(s) odd one: one", "odd one", NULL}, /* who stands out, before any word */
+        {"'' \"\" : , (", NULL, NULL},
+        {"", NULL, NULL},
+    };
+    struct world *w = world_open(NULL);
+    publish(w, "C/odd~one=1 C/odd=1 C/one=1 C/2=1 C/apo's=1 C/com,ma=1 C/com=1 C/col:on=1 "
+               "C/gr\xc3\xbcn=1 C/back\\slash=1 C/quo\"te=1 C/cluster=1");
+    struct fp_grpc_call *c = holder(w);
+    struct fp_xds_state *held = of(c, FP_KIND_CLUSTER)->acked;
+    struct fp_xds_suspects *s = shared(held, NULL, fp_xds_state_change(held, NULL));
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        uint8_t named[12] = {0};
+        uint32_t n = find_named(s, fp_str_of(words[i][0]), named), right = 0;
+        for (size_t k = 1; k < 3 && words[i][k]; k++) {
+            uint32_t at = index_of(s, fp_str_of(words[i][k]));
+            right += at != NOBODY && named[at];
+        }
+        is_int(n * 10 + right, (words[i][1] ? 11 : 0) + (words[i][2] ? 11 : 0),
+               "whom words name, %zu", i);
+    }
+    fp_xds_suspects_unref(&s);
     hang_up(&c);
     world_close(&w);
 }
@@ -539,6 +579,7 @@ int main(void)
     whole_sets();
     named_sets();
     culprits();
+    names_in_words();
     culprits_again();
     alone();
     fresh_streams();

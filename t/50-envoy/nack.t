@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
 """What a real Envoy rejects: one NACK and no loop (N-3, N-4), the good beside it is applied (N-6, N-9), the fix and the way back arrive (N-10)."""
+import urllib.parse
+
 import fp_fleet as fleet
 from fp_harness import Backend, Envoy, Flowplane, Postgres, free_port, wait_until
 from fp_tap import is_, like, ok, run
@@ -90,28 +92,53 @@ def restarted():
     is_(envoy.stat("cluster.xds_cluster.upstream_rq_total"), 1, "N-10: all on one stream")
 
 
-def unnamed():
-    """P7: words of Envoy in which we recognize nobody (a name with a blank): halves are tried, under load."""
-    names = ["a", "b", "odd one", "p", "q", "r", "s", "t"]
-    bodies = [{**ODD, "name": n, "envoy": {**ODD["envoy"], "name": n, "loadAssignment": {"clusterName": n}}} if " " in n
-              else fleet.cluster(n, two.port) for n in names]
+def odd(name):
+    return {**ODD, "name": name, "envoy": {**ODD["envoy"], "name": name, "loadAssignment": {"clusterName": name}}}
+
+
+def named():
+    """P7: Envoy's words name the culprits, whatever their names hold: the others are in the next set, under load."""
+    culprits, good = ["odd one", "com,ma: it's"], ["a", "b", "one", "p", "q", "t"]
     before = rejected("CDS")
     with fleet.Load(envoy, port, keep=True) as load:
-        fp.api("POST", "/apply?source=test", [{"kind": "cluster", **b} for b in bodies])
-        envoy.wait_stat(STATS["CDS"] + ".update_rejected", lambda n: n > before)
-        good = {n for n in names if " " not in n}
-        wait_until(lambda: node_type("CDS")["pending"] is False and good <= set(envoy.config_dump()["clusters"])
-                   and rejected("CDS") >= before + 3, 20, "all trials are done")
+        fp.api("POST", "/apply?source=test", [{"kind": "cluster", **(odd(n) if n in culprits else fleet.cluster(n, two.port))}
+                                              for n in good + culprits])
+        envoy.wait_stat(STATS["CDS"] + ".update_rejected", lambda n: n >= before + 1 + len(culprits))
+        wait_until(lambda: node_type("CDS")["pending"] is False, 20, "all trials are done")
         fp.api("PUT", "/routes/shop", fleet.route("shop", "t"))
-        wait_until(lambda: envoy.get(port) == (200, "two"), 10, "a route to one of those that passed")
+        wait_until(lambda: envoy.get(port) == (200, "two"), 10, "a route to one of the good ones")
         fp.api("PUT", "/routes/shop", fleet.route("shop", "shop"))
         load.more(50)
     is_(load.failed(), {}, f"N-6: nothing that Envoy runs is taken away: none of {load.total()} requests failed")
-    ok(rejected("CDS") - before <= 5, f"P7: one of {len(names)} is found by halving: {rejected('CDS') - before} rejections")
+    is_(set(good) - set(envoy.config_dump()["clusters"]), set(), "the good ones are there")
     is_(node_type("CDS")["nack"] is not None, True, "N-8: which stays told")
     quiet("CDS", "what failed its trial")
-    for n in names:
-        fp.api("DELETE", "/clusters/" + n.replace(" ", "%20"))
+    is_(rejected("CDS") - before, 1 + len(culprits), "P7: the set, and each culprit alone")
+    for n in good + culprits:
+        fp.api("DELETE", "/clusters/" + urllib.parse.quote(n))
+    envoy.wait_for(lambda d: set(d["clusters"]) == {"shop", "fence", "new"})
+
+
+def unnamed():
+    """P7: of an endpoint set Envoy says what is wrong, and not which one: halves are tried."""
+    ads = {"ads": {}, "resourceApiVersion": "V3"}
+    sets = {n: "127.0.0.1" for n in "abcdefgh"} | {"e": "no.address"}
+    fp.api("POST", "/apply?source=test", [
+        item for n, host in sets.items() for item in (
+            {"kind": "endpoint", "name": n, "envoy": {"clusterName": n, "endpoints": [{"lbEndpoints": [{"endpoint": {"address": {
+                "socketAddress": {"address": host, "portValue": two.port}}}}]}]}},
+            {"kind": "cluster", "name": n, "envoy": {"name": n, "type": "EDS", "connectTimeout": "1s",
+                                                     "edsClusterConfig": {"edsConfig": ads}}})])
+    of_bad = "cluster.e.update_rejected"  # each rejection counts with all who share the subscription
+    envoy.wait_stat(of_bad, lambda n: n >= 3, 30)
+    wait_until(lambda: set(sets) - {"e"} <= set(envoy.config_dump(eds=True)["endpoints"]), 20, "the good ones")
+    for _ in range(5):
+        fence()
+    is_(envoy.stat(of_bad), 3, f"P7: one of {len(sets)} is found by halving, alone at last; N-3: and not sent again")
+    is_(node_type("EDS")["nack"] is not None, True, "N-8: which stays told")
+    for n in sets:
+        fp.api("DELETE", "/clusters/" + n)
+        fp.api("DELETE", "/endpoints/" + n)
     envoy.wait_for(lambda d: set(d["clusters"]) == {"shop", "fence", "new"})
 
 
@@ -178,6 +205,7 @@ with run():
     envoy.wait_get(port)
     listeners()
     clusters()
+    named()
     unnamed()
     restarted()
     reconnected()

@@ -282,7 +282,7 @@ static void put_any(struct fp_buf *out, enum fp_kind kind, struct fp_str name, s
     fp_buf_fini(&any);
 }
 
-/* "C/c1=body>E/c1>S/s", with a team "L@team/l1" */
+/* "C/c1=body>E/c1>S/s", with a team "L@team/l1"; '~' in a name is a blank */
 static void add_item(struct fp_snap_builder *b, char *item)
 {
     struct fp_ref refs[16];
@@ -302,6 +302,8 @@ static void add_item(struct fp_snap_builder *b, char *item)
         };
         ref = next;
     }
+    for (char *c = name; *c; c++)
+        *c = *c == '~' ? ' ' : *c;
     struct fp_buf blob = {0};
     put_any(&blob, kind, fp_str_of(name), fp_str_of(body ? body : ""));
     struct fp_snap_entry e = {.name = fp_str_of(name),
