@@ -69,9 +69,13 @@ static bool fail(struct fp_yaml *y, const yaml_event_t *e, enum fp_problem_code 
     return false;
 }
 
-/* The event must be given to yaml_event_delete, also after false. */
+/* The event must be given to yaml_event_delete, also after false.  None comes after an error: what
+ * it left unread would close other levels, and behind its last event libyaml goes on for ever. */
 static bool next_event(struct fp_yaml *y, yaml_event_t *e)
 {
+    memset(e, 0, sizeof(*e));
+    if (y->failed)
+        return false;
     if (yaml_parser_parse(&y->parser, e))
         return true;
     memset(e, 0, sizeof(*e));

@@ -46,6 +46,11 @@ static const struct {
      FP_P_INVALID_VALUE},
     {"a custom tag", "a: !secret b\n", NULL, "line 1 column 4: custom tags", FP_P_UNSUPPORTED},
     {"a custom tag of a mapping", "a: !!set {b}\n", NULL, "custom tags", FP_P_UNSUPPORTED},
+    /* What is left unread after an error must not be taken for the rest of other levels. */
+    {"a custom tag of a mapping in sequences", "- - !x {}\n", NULL, "line 1 column 5: custom tags",
+     FP_P_UNSUPPORTED},
+    {"a custom tag below a member", "resources:\n- a: [[[!x {b: [1]}]]]\n", NULL, "custom tags",
+     FP_P_UNSUPPORTED},
     {"a custom tag of a key", "!!binary a: b\n", NULL, "custom tags", FP_P_UNSUPPORTED},
     {"a tag that lies", "!!int abc", NULL, "what its tag says", FP_P_INVALID_TYPE},
     {"a duplicate key", "a: 1\nb: 2\na: 3\n", NULL, "line 3 column 1: key is given twice",
