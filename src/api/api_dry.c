@@ -133,12 +133,15 @@ static void create_now(struct fp_api_call *c)
 {
     struct dry d = look(c, c->dry, c->dry->name);
     struct fp_store_result res = {0};
-    enum fp_store_outcome o = d.exists            ? FP_STORE_NAME_TAKEN
-                              : address_taken(&d) ? FP_STORE_ADDRESS_TAKEN
-                              : missing(&d, &res) ? FP_STORE_MISSING_REFS
-                                                  : FP_STORE_DONE;
+    enum api_alias how = d.exists && c->route->flags & API_ALIAS
+                             ? api_alias_judge(c, &d.now, d.now_json)
+                             : API_ALIAS_TAKEN;
+    enum fp_store_outcome o = missing(&d, &res)                            ? FP_STORE_MISSING_REFS
+                              : d.exists && how == API_ALIAS_TAKEN         ? FP_STORE_NAME_TAKEN
+                              : how != API_ALIAS_SAME && address_taken(&d) ? FP_STORE_ADDRESS_TAKEN
+                                                                           : FP_STORE_DONE;
     if (!refused(&d, &res, o))
-        answer(&d, "create");
+        answer(&d, !d.exists ? "create" : how == API_ALIAS_SAME ? "unchanged" : "update");
 }
 
 /* A row of another team is not there for a writer who has teams (contract §4.5). */
@@ -155,11 +158,28 @@ static void replace_now(struct fp_api_call *c)
     enum fp_store_outcome o = !visible(&d)                     ? FP_STORE_NOT_FOUND
                               : stale                          ? FP_STORE_STALE
                               : has_source(&d, "platform_api") ? FP_STORE_PROTECTED
-                              : address_taken(&d)              ? FP_STORE_ADDRESS_TAKEN
                               : missing(&d, &res)              ? FP_STORE_MISSING_REFS
+                              : address_taken(&d)              ? FP_STORE_ADDRESS_TAKEN
                                                                : FP_STORE_DONE;
-    if (!refused(&d, &res, o))
-        answer(&d, json_equal(stored(&d), c->resource->configuration) ? "unchanged" : "update");
+    if (refused(&d, &res, o))
+        return;
+    bool same = has_source(&d, "native_api") && api_alias_same(c->resource, &d.now, d.now_json);
+    answer(&d, same ? "unchanged" : "update");
+}
+
+/* The default gateway's rows are known by name, whoever wrote them last (contract §4.6). */
+static bool is_default(const struct dry *d)
+{
+    static const struct {
+        enum fp_kind kind;
+        const char *name;
+    } rows[] = {{FP_KIND_CLUSTER, "default-gateway-cluster"},
+                {FP_KIND_ROUTE, "default-gateway-routes"},
+                {FP_KIND_LISTENER, "default-gateway-listener"}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        if (rows[i].kind == d->c->route->kind && fp_str_eq_c(d->c->name, rows[i].name))
+            return true;
+    return false;
 }
 
 static void delete_now(struct fp_api_call *c)
@@ -167,7 +187,7 @@ static void delete_now(struct fp_api_call *c)
     struct dry d = look(c, NULL, c->name);
     struct fp_store_result res = {0};
     bool stale = c->dry_version >= 0 && c->dry_version != d.now.row_version;
-    bool locked = has_source(&d, "platform_api") || has_source(&d, "system");
+    bool locked = has_source(&d, "platform_api") || has_source(&d, "system") || is_default(&d);
     enum fp_store_outcome o = !visible(&d)           ? FP_STORE_NOT_FOUND
                               : stale                ? FP_STORE_STALE
                               : locked               ? FP_STORE_PROTECTED

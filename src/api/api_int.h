@@ -236,8 +236,17 @@ void api_write_over(struct fp_api_call *c, int64_t version);
 const struct fp_str *api_own_teams(struct fp_api_call *c, const char *resource, size_t *n);
 /* What is stored of m, with the options of the call. */
 struct fp_store_write api_store_write(struct fp_api_call *c, const struct fp_model_resource *m);
+/* The headers that every successful write has, but for a deletion's entity tag. */
+void api_write_headers(struct fp_api_call *c, const struct fp_store_result *res);
 /* api_alias.c: the name of a create on a singular path is taken */
 void api_alias_taken(struct fp_api_call *c);
+/* Would writing m leave that row as it is?  rest: the row's REST form. */
+bool api_alias_same(const struct fp_model_resource *m, const struct fp_snap_entry *e,
+                    const json_t *rest);
+/* What a create on a singular path does to that row: nothing, replace it, refuse. */
+enum api_alias { API_ALIAS_SAME, API_ALIAS_OVER, API_ALIAS_TAKEN };
+enum api_alias api_alias_judge(struct fp_api_call *c, const struct fp_snap_entry *e,
+                               const json_t *rest);
 /* api_dry.c: what the write would do, against the snapshot (contract §2.8) */
 void api_dry_create(struct fp_api_call *c, const struct fp_store_write *w);
 void api_dry_replace(struct fp_api_call *c, const struct fp_store_write *w);

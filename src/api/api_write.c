@@ -164,10 +164,25 @@ bool api_write_refused(struct fp_api_call *c, const struct fp_store_result *res)
     FP_UNREACHABLE();
 }
 
-/* The headers that every successful write has. */
-static void committed(struct fp_api_call *c, const struct fp_store_result *res)
+void api_write_headers(struct fp_api_call *c, const struct fp_store_result *res)
 {
     struct api_headers *h = &c->headers;
+    const struct fp_model_resource *m = c->resource;
+    unsigned long long revision = (unsigned long long)res->revision;
+    api_header_add(h, "flowplane-revision",
+                   fp_str_of(fp_arena_printf(c->r->arena, "%llu", revision)));
+    if (m)
+        api_header_add(
+            h, "etag",
+            fp_str_of(fp_arena_printf(c->r->arena, "\"%lld\"", (long long)res->version)));
+    for (size_t i = 0; m && i < m->warnings_n && i < API_WARNINGS_MAX; i++)
+        api_header_add(h, "flowplane-warning",
+                       fp_str_of(fp_arena_printf(c->r->arena, "%s %s", m->warnings[i].code,
+                                                 m->warnings[i].message)));
+}
+
+static void committed(struct fp_api_call *c, const struct fp_store_result *res)
+{
     if (res->outcome == FP_STORE_DONE) {
         bool post = strcmp(c->route->method, "POST") == 0 && !c->over;
         fp_metric_add(FP_METRIC_CONFIG_UPDATES, c->route->kind,
@@ -178,14 +193,7 @@ static void committed(struct fp_api_call *c, const struct fp_store_result *res)
         fp_metric_add(FP_METRIC_AUDIT_WRITES, 0, 0, 0, 1);
     }
     fp_page_raise(&c->api->o.page->committed_revision, res->revision);
-    api_header_add(
-        h, "flowplane-revision",
-        fp_str_of(fp_arena_printf(c->r->arena, "%llu", (unsigned long long)res->revision)));
-    for (size_t i = 0; c->resource && i < c->resource->warnings_n && i < API_WARNINGS_MAX; i++)
-        api_header_add(
-            h, "flowplane-warning",
-            fp_str_of(fp_arena_printf(c->r->arena, "%s %s", c->resource->warnings[i].code,
-                                      c->resource->warnings[i].message)));
+    api_write_headers(c, res);
 }
 
 static void written(const struct fp_store_result *res, void *arg)
@@ -217,8 +225,6 @@ static void written(const struct fp_store_result *res, void *arg)
     c->body = fp_arena_str(c->r->arena, fp_buf_str(&b));
     fp_buf_fini(&b);
     committed(c, res);
-    api_header_add(&c->headers, "etag",
-                   fp_str_of(fp_arena_printf(c->r->arena, "\"%lld\"", (long long)res->version)));
     if (create)
         api_header_add(
             &c->headers, "location",
