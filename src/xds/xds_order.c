@@ -46,7 +46,8 @@ static struct fp_xds_view *view_of(const struct fp_xds_stream *st)
 
 struct flush { /* one walk over the types of a stream */
     struct fp_xds_stream *st;
-    bool waiting;        /* something is held back */
+    bool waits;          /* something of the type at hand is held back */
+    uint64_t due_ms;     /* loop time at which the first type has waited enough; 0: none waits */
     bool keeps;          /* something is kept that was removed, held back or not */
     bool moved;          /* a type moved on without an answer: no ACK will wake us for it */
     uint64_t drained_ms; /* loop time at which the next thing has drained; 0: nothing drains */
@@ -93,6 +94,50 @@ unsigned fp_xds_stream_refers(const struct fp_xds_stream *st, const struct fp_xd
 static uint64_t id_of(const struct fp_xds_state *s)
 {
     return s ? s->id : 0;
+}
+
+/*
+ * ---- how long a type is held back (P10): the ordering timeout, for each type from when its own
+ * waiting began, so that what waits for an ACK that never comes sets nothing else free.  A removal
+ * comes behind what names it: when that had to wait itself, its ACK is given a timeout of its own.
+ * ----
+ */
+
+static bool referrer_waits(const struct fp_xds_stream *st, const struct fp_xds_type *type)
+{
+    uint64_t since = st->types[type->kind].waits_since_ms;
+    bool waits = false;
+    for (size_t i = 0; i < FP_XDS_REFERRERS_N && type->held_by[i] != NONE; i++) {
+        uint64_t its = st->types[type->held_by[i]].waits_since_ms;
+        waits |= its && its <= since; /* later ones are about something else */
+    }
+    return waits;
+}
+
+static uint64_t due_ms(const struct fp_xds_stream *st, const struct fp_xds_type *type)
+{
+    const struct fp_xds_subscription *ts = &st->types[type->kind];
+    bool twice = ts->waits_behind || referrer_waits(st, type);
+    return ts->waits_since_ms + st->engine->options.ordering_timeout_ms * (twice ? 2 : 1);
+}
+
+static bool overdue(const struct fp_xds_stream *st, const struct fp_xds_type *type)
+{
+    return st->types[type->kind].waits_since_ms &&
+           fp_loop_now_ms(st->engine->loop) >= due_ms(st, type);
+}
+
+static void note_wait(struct flush *f, const struct fp_xds_type *type)
+{
+    struct fp_xds_subscription *ts = &f->st->types[type->kind];
+    if (!f->waits)
+        ts->waits_since_ms = 0;
+    else if (!ts->waits_since_ms)
+        ts->waits_since_ms = fp_loop_now_ms(f->st->engine->loop);
+    ts->waits_behind = f->waits && (ts->waits_behind || referrer_waits(f->st, type));
+    if (f->waits && (!f->due_ms || due_ms(f->st, type) < f->due_ms))
+        f->due_ms = due_ms(f->st, type);
+    f->waits = false;
 }
 
 struct past { /* fp_xds_past while it is made */
@@ -156,9 +201,10 @@ static void find_past(struct flush *f, const struct fp_xds_type *type, struct pa
                       const struct fp_xds_change *c)
 {
     struct fp_snap_entry e;
+    bool late = overdue(f->st, type);
     for (uint32_t i = 0; i < c->removed_n; i++) {
         unsigned how = fp_xds_stream_refers(f->st, type, c->removed[i].name);
-        bool waits = how & FP_XDS_REFERS_NOW && !f->st->overdue;
+        bool waits = how & FP_XDS_REFERS_NOW && !late;
         if (waits || (how & FP_XDS_REFERS_DRAINING && !type->drains))
             p->keep[p->keep_n++] = c->removed[i];
         else if (how & FP_XDS_REFERS_DRAINING)
@@ -188,7 +234,7 @@ static struct fp_xds_state *with_past(struct flush *f, const struct fp_xds_type 
         .drain = fp_mem_calloc(most, sizeof *p.drain),
     };
     find_past(f, type, &p, plain, from, c);
-    f->waiting |= p.waits_n > 0;
+    f->waits |= p.waits_n > 0;
     f->keeps |= p.keep_n > 0;
     struct fp_xds_state *to = plain;
     if (from->base == plain && from->kept_n == p.keep_n && from->waits_n == p.waits_n &&
@@ -252,7 +298,7 @@ static bool gated(struct flush *f, const struct fp_xds_type *type, struct fp_xds
 {
     const struct fp_xds_stream *st = f->st;
     const struct fp_xds_subscription *cds = &st->types[FP_KIND_CLUSTER];
-    if (!type->gated || st->overdue || !cds->names)
+    if (!type->gated || overdue(st, type) || !cds->names)
         return false;
     if (!cds->in_flight && !fp_xds_isolation_pending(cds)) /* no ACK will come */
         return false;
@@ -264,7 +310,7 @@ static bool gated(struct flush *f, const struct fp_xds_type *type, struct fp_xds
         memcpy(c->gate_key, key, sizeof key);
         c->gate = names_new_cluster(st, to, c);
     }
-    f->waiting |= c->gate;
+    f->waits |= c->gate;
     return c->gate;
 }
 
@@ -398,22 +444,24 @@ static void on_drained(struct fp_timer *t)
 static void on_overdue(struct fp_timer *t)
 {
     struct fp_xds_stream *st = t->arg;
-    st->overdue = true;
     fp_log_debug(FP_LOG_XDS, "node %.*s: held back for the ordering timeout, sent now",
                  FP_STR_ARG(st->node->id));
     fp_xds_engine_wake(st->engine, st);
 }
 
-static void run_timer(struct fp_xds_stream *st, struct fp_timer *t, bool wanted,
-                      void (*cb)(struct fp_timer *t), uint64_t after_ms)
+/* due_ms: loop time; 0: not wanted. */
+static void run_timer(struct fp_xds_stream *st, struct fp_timer *t, uint64_t due_ms,
+                      void (*cb)(struct fp_timer *t))
 {
-    if (!wanted) {
-        fp_timer_stop(t);
-    } else if (!fp_timer_running(t)) {
-        t->cb = cb;
-        t->arg = st;
-        fp_timer_start(st->engine->loop, t, after_ms);
-    }
+    uint64_t now = fp_loop_now_ms(st->engine->loop);
+    if (fp_timer_running(t) && t->due_ms == due_ms)
+        return;
+    fp_timer_stop(t);
+    if (!due_ms)
+        return;
+    t->cb = cb;
+    t->arg = st;
+    fp_timer_start(st->engine->loop, t, due_ms > now ? due_ms - now : 0);
 }
 
 /* What was put off before is never sent when something newer came meanwhile. */
@@ -436,13 +484,13 @@ void fp_xds_stream_flush(struct fp_xds_stream *st)
     }
     st->put_off = 0;
     struct flush f = {.st = st};
-    for (size_t i = 0; i < FP_XDS_TYPES_N; i++)
+    for (size_t i = 0; i < FP_XDS_TYPES_N; i++) {
         step(&f, &fp_xds_types[i]);
-    st->overdue = false;
+        note_wait(&f, &fp_xds_types[i]);
+    }
     fp_xds_status_report(st);
     if (f.keeps && f.moved)
         fp_xds_engine_wake(st->engine, st);
-    run_timer(st, &st->order_timer, f.waiting, on_overdue, st->engine->options.ordering_timeout_ms);
-    uint64_t now = fp_loop_now_ms(st->engine->loop);
-    run_timer(st, &st->drain_timer, f.keeps && f.drained_ms, on_drained, f.drained_ms - now);
+    run_timer(st, &st->order_timer, f.due_ms, on_overdue);
+    run_timer(st, &st->drain_timer, f.keeps ? f.drained_ms : 0, on_drained);
 }

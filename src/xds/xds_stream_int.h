@@ -42,14 +42,16 @@ struct fp_xds_subscription {     /* a type on a stream */
     char *initial_version;              /* of the first request, until it is answered (S-16) */
     uint64_t acked_revision;            /* for the status: see xds_status.c */
     uint64_t pending_since_ms;          /* for the status; 0: not pending */
+    uint64_t waits_since_ms;            /* loop time: something of it is held back (P10); 0: none */
     uint32_t nonce;                     /* of the last answer; 0: none yet */
     bool named;   /* some name was given once: no legacy wildcard any more (W-3) */
     bool brought; /* the first request named a version: the client runs something, of whole types */
     bool asked;   /* the last request wants an answer (S-1, S-8) */
-    bool in_flight; /* the last answer is not ACKed or NACKed */
-    bool unsure;    /* it may hold more or less than `sent`: parts of what it rejected (N-6);
-                       outside an isolation the next answer says all again */
-    bool behind;    /* something is held back, or was refused (N-3) */
+    bool waits_behind; /* so does, or did, what names it: its time is twice the timeout */
+    bool in_flight;    /* the last answer is not ACKed or NACKed */
+    bool unsure;       /* it may hold more or less than `sent`: parts of what it rejected (N-6);
+                          outside an isolation the next answer says all again */
+    bool behind;       /* something is held back, or was refused (N-3) */
 };
 
 struct fp_xds_stream {
@@ -66,7 +68,6 @@ struct fp_xds_stream {
     uint32_t last_nonce;
     uint32_t status; /* its record, or FP_STATUS_RECORD_NONE */
     bool admitted;   /* past the first-answer gate */
-    bool overdue;    /* order_timer fired: nothing is held back in this flush */
     bool ended;      /* finished by us, waiting for on_close */
     struct fp_xds_subscription types[FP_KIND_N];
 };

@@ -82,9 +82,46 @@ static void acks_that_never_come(void)
     fp_loop_fake_advance(w->loop, 14999);
     is_str(got(c), "", "P10: the route waits");
     fp_loop_fake_advance(w->loop, 2);
-    is_str(got(c), "CDS[c2] RDS[r1]", "P10: after the ordering timeout all goes out");
+    is_str(got(c), "RDS[r1]",
+           "P10: after the ordering timeout it goes out, the removal comes behind it");
+    fp_loop_fake_advance(w->loop, 14997);
+    is_str(got(c), "", "P10: which waits for the ACK of the route");
+    fp_loop_fake_advance(w->loop, 2);
+    is_str(got(c), "CDS[c2]", "P10: as long again");
     fp_loop_fake_advance(w->loop, 60000);
     is_str(got(c), "", "once");
+    hang_up(&c);
+    world_close(&w);
+}
+
+/* What is stuck sets nothing free that has begun to wait later. */
+static void each_waits_its_own_time(void)
+{
+    const struct fp_xds_options o = {/* nothing drains */
+                                     .control_plane_id = "t",
+                                     .ordering_timeout_ms = 15000,
+                                     .max_streams = 9};
+    struct world *w = world_open(&o);
+    publish(w, BEFORE " C/old=1>E/old E/old=1 L/l2=1>C/old");
+    struct fp_grpc_call *c = started(w);
+    ask(c, 'E', "c1 old");
+    ack(c, 'E');
+    got(c);
+    publish(w, BEFORE " L/l2=2>C/c1");
+    is_str(got(c), "LDS[l1 l2]", "a listener lets a cluster go, no ACK");
+    fp_loop_fake_advance(w->loop, 14000);
+    publish(w, "C/c2=1>E/c2 E/c2=1 C/c1=1>E/c1 E/c1=1 L/l1=1>R/r1 R/r1=2>C/c2 L/l2=2>C/c1");
+    is_str(got(c), "CDS[c1 c2 old]", "later a route moves to a new cluster");
+    fp_loop_fake_advance(w->loop, 1001);
+    is_str(got(c), "CDS[c1 c2]", "P10: the removal has waited enough");
+    fp_loop_fake_advance(w->loop, 13998);
+    is_str(got(c), "", "O-7: the route has not");
+    ask(c, 'E', "c1 c2");
+    ack(c, 'E');
+    ack(c, 'C');
+    is_str(got(c), "EDS[c2] RDS[r1]", "O-7: it comes with the ACK of its cluster");
+    ack(c, 'R');
+    ack(c, 'L');
     hang_up(&c);
     world_close(&w);
 }
@@ -228,6 +265,7 @@ int main(void)
     a_route_moves();
     versions_of_held_sets();
     acks_that_never_come();
+    each_waits_its_own_time();
     no_wait_without_need();
     listeners();
     routes_that_vanish();
