@@ -9,12 +9,17 @@ void api_health(struct fp_api_call *c)
     api_respond(c, 200, NULL, FP_STR("{\"status\":\"ok\"}"));
 }
 
-/* What keeps this instance from serving; NULL: nothing.  An outage of the database does not. */
+/* What keeps this instance from serving; NULL: nothing.  An outage of the database does not.  Ready
+ * is ready everywhere: the next request may meet another worker. */
 static const char *unready(const struct fp_api *api)
 {
-    if (atomic_load(&api->o.page->draining))
+    const struct fp_page *page = api->o.page;
+    bool waits = !api->snap;
+    if (atomic_load(&page->draining))
         return "draining";
-    return api->snap ? NULL : "no snapshot yet";
+    for (size_t i = 0; i < FP_PAGE_SLOTS && !waits; i++)
+        waits = atomic_load(&page->slot[i].waits);
+    return waits ? "no snapshot yet" : NULL;
 }
 
 static uint64_t living_workers(const struct fp_page *page)

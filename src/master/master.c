@@ -31,6 +31,15 @@ static void announce_due(struct fp_timer *t)
     announce(t->arg);
 }
 
+/* Who is told of readiness may ask any worker at once: none is without the first snapshot. */
+static bool served_by_all(const struct generation *g)
+{
+    bool all = g->m->latest.fd >= 0;
+    for (unsigned i = 0; i < g->conf->process.workers && all; i++)
+        all = !atomic_load(&g->m->page->slot[i % FP_PAGE_SLOTS].waits);
+    return all;
+}
+
 void master_on_ready(struct generation *g)
 {
     struct master *m = g->m;
@@ -38,7 +47,7 @@ void master_on_ready(struct generation *g)
         master_reload_done(m, true);
     else if (g != m->live || m->announced || m->stopping)
         return;
-    else if (m->latest.fd >= 0)
+    else if (served_by_all(g))
         announce(m);
     else if (!fp_timer_running(&m->announce))
         fp_timer_start(m->loop, &m->announce, ANNOUNCE_MS);

@@ -18,8 +18,8 @@
 #define BACKOFF_MIN_MS 100 /* contract §13.1: 0.1..10 s */
 #define BACKOFF_MAX_MS 10000
 #define STABLE_MS      10000 /* lived this long: its next respawn is at once again */
-#define FAST_STOP_MS   6000 /* the child's own limits are 1.5 s, and it may be slow; then SIGKILL */
-#define DRAIN_GRACE_MS 2000 /* beyond the budget the child was given */
+#define FAST_STOP_MS   15000 /* the child's own limits are 1.5 s, but the machine may be slow */
+#define DRAIN_GRACE_MS 2000  /* beyond the budget the child was given */
 #define KEEP_MAX       256
 
 static const char *name_of(const struct child *c, char out[32])
@@ -124,6 +124,24 @@ static void died(struct child *c);
 
 /* --- channel -------------------------------------------------------------------------------- */
 
+/* Nobody is waited for in a slot whose last worker has died or drains. */
+static void leave_slot(struct child *c)
+{
+    struct master *m = c->gen->m;
+    struct fp_page_slot *s = &m->page->slot[c->slot % FP_PAGE_SLOTS];
+    if (!c->accepts)
+        return;
+    c->accepts = false;
+    FP_LIST_FOREACH (it, &m->generations) {
+        const struct generation *g = FP_CONTAINER(it, struct generation, link);
+        for (size_t i = 0; i < g->children_n; i++)
+            if (g->children[i].accepts && &m->page->slot[g->children[i].slot % FP_PAGE_SLOTS] == s)
+                return;
+    }
+    atomic_store(&s->heartbeat_ms, 0);
+    atomic_store(&s->waits, 0);
+}
+
 static void tell_memory(struct master *m)
 {
     struct fp_process_usage u;
@@ -158,7 +176,7 @@ static void on_frame(struct fp_channel *ch, enum fp_frame_type type, const void 
     case FP_FRAME_HEARTBEAT:
         break;
     case FP_FRAME_DRAINING:
-        c->accepts = false;
+        leave_slot(c);
         master_reload_handed(c->gen);
         break;
     case FP_FRAME_FATAL: {
@@ -199,6 +217,8 @@ static void spawn(struct child *c)
     }
     c->seat = c->role == ROLE_WORKER ? fp_status_seat_take(m->page->status, c->slot)
                                      : FP_STATUS_SEAT_NONE;
+    if (c->role == ROLE_WORKER && !m->announced) /* who is told "ready" may meet any of them */
+        atomic_store(&m->page->slot[c->slot % FP_PAGE_SLOTS].waits, 1);
     pid_t pid = fp_process_fork(&pidfd);
     if (pid == 0)
         child_main(c, pair[1], pidfd);
@@ -250,7 +270,8 @@ static void died(struct child *c)
         fp_log_error(FP_LOG_MASTER, "%s (pid %d) exited with status %d", name, (int)c->pid,
                      WEXITSTATUS(status));
     c->pid = 0;
-    c->ready = c->accepts = c->exited = false;
+    c->ready = c->exited = false;
+    leave_slot(c);
     if (g->draining) {
         master_reload_handed(g);
         if (master_generation_alive(g) == 0)
@@ -275,7 +296,7 @@ static struct child *by_pid(struct master *m, pid_t pid)
     FP_LIST_FOREACH (it, &m->generations) {
         struct generation *g = FP_CONTAINER(it, struct generation, link);
         for (size_t i = 0; i < g->children_n; i++)
-            if (g->children[i].pid == pid)
+            if (g->children[i].pid == pid && !g->children[i].exited)
                 return &g->children[i];
     }
     return NULL;

@@ -128,6 +128,8 @@ int master_pid_write(struct master *m)
         master_complain(m, "already running: pid %s holds %s", pid, path);
         return m->pid_fd;
     }
+    struct stat st; /* it is removed at the end of one that was not killed */
+    m->orphans = m->pid_fd >= 0 && fstat(m->pid_fd, &st) == 0 && st.st_size > 0;
     int err = m->pid_fd < 0 ? m->pid_fd : write_pid(m->pid_fd);
     if (m->pid_fd >= 0)
         (void)fchmod(m->pid_fd, 0644);

@@ -70,6 +70,7 @@ struct master {
     struct snapshot latest;  /* what new workers get */
     struct snapshot pending; /* of next's watcher, until the switch */
     unsigned reloads_queued;
+    bool orphans;   /* the pid file of a master that was killed was there */
     bool announced; /* readiness was told */
     bool stopping;
     int exit_status;

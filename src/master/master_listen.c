@@ -13,8 +13,9 @@
 #include "master/master_int.h"
 
 #define BACKLOG        4096
+#define PROBE_PAUSE_MS 100 /* a server that was just stopped may need a moment to let go */
 #define PROBE_TRIES    20
-#define PROBE_PAUSE_MS 100 /* processes of a master that was killed need a moment to let go */
+#define ORPHANS_TRIES  300 /* the master before us was killed: its workers notice, and drain */
 
 static int port_of(const struct fp_addr *a)
 {
@@ -45,17 +46,18 @@ static bool port_is_ours(const struct sockets *s, const struct fp_addr *a)
     return false;
 }
 
-static int probe(const struct fp_addr *a)
+static int probe(const struct master *m, const struct fp_addr *a)
 {
-    int err = fp_socket_probe(a);
-    for (int i = 0; err == -EADDRINUSE && i < PROBE_TRIES; i++) {
+    int err = fp_socket_probe(a), tries = m->orphans ? ORPHANS_TRIES : PROBE_TRIES;
+    for (int i = 0; err == -EADDRINUSE && i < tries; i++) {
         (void)poll(NULL, 0, PROBE_PAUSE_MS);
         err = fp_socket_probe(a);
     }
     return err;
 }
 
-static int open_one(struct sockets *s, size_t i, unsigned slot, const struct generation *prev)
+static int open_one(const struct master *m, struct sockets *s, size_t i, unsigned slot,
+                    const struct generation *prev)
 {
     const struct fp_addr *a = &s->addrs[i];
     bool ours = false;
@@ -65,7 +67,7 @@ static int open_one(struct sockets *s, size_t i, unsigned slot, const struct gen
             return fd;
         ours = ours || port_is_ours(&prev->sockets[k], a);
     }
-    int err = slot == 0 && !ours ? probe(a) : 0;
+    int err = slot == 0 && !ours ? probe(m, a) : 0;
     return err < 0 ? err : fp_socket_listen(a, BACKLOG);
 }
 
@@ -82,7 +84,7 @@ static int open_all(struct master *m, struct sockets *s, const char *what,
     for (size_t i = 0; i < ips->n; i++) {
         int err = fp_addr_parse(&s->addrs[i], ips->items[i], port);
         for (unsigned slot = 0; slot < slots_n && err >= 0; slot++)
-            err = s->fds[slot * s->addrs_n + i] = open_one(s, i, slot, prev);
+            err = s->fds[slot * s->addrs_n + i] = open_one(m, s, i, slot, prev);
         if (err < 0) {
             master_complain(m, "cannot listen on %s (%s): %s", fp_addr_text(&s->addrs[i], text),
                             what, err == -EADDRINUSE ? "address in use" : fp_err_text(err));

@@ -112,6 +112,8 @@ static void handed(struct master *m)
         return;
     atomic_store(&m->page->reload_ok, 1);
     fp_log_info(FP_LOG_CONFIG, "configuration reloaded, generation %u serves", m->live->id);
+    if (master_generation_ready(m->live))
+        master_on_ready(m->live); /* a HUP in the middle of the start */
     over(m);
 }
 

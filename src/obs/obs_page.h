@@ -19,7 +19,8 @@ enum { FP_PAGE_CERT_API, FP_PAGE_CERT_XDS, FP_PAGE_CERT_XDS_CA, FP_PAGE_CERTIFIC
 struct fp_page_slot {                         /* one per worker slot, written by that worker */
     _Atomic uint64_t generation;              /* snapshot generation served */
     _Atomic uint64_t revision;                /* its revision */
-    _Atomic uint64_t heartbeat_ms;            /* monotonic */
+    _Atomic uint64_t heartbeat_ms;            /* monotonic; the master: 0 when nobody is there */
+    _Atomic uint64_t waits;                   /* 1 before it has a snapshot, at the start */
     _Atomic uint64_t http_requests;           /* since start */
     _Atomic uint64_t db_open, db_busy;        /* connections; as of the last heartbeat */
     _Atomic uint64_t memory_bytes;            /* PSS; now and then */

@@ -11,7 +11,7 @@
 /* clang-format off */
 enum fp_frame_type {       /* who sends it, payload; descriptor */
     FP_FRAME_GONE = 0,     /* never sent: how the callback learns that the peer is gone */
-    FP_FRAME_READY = 1,    /* child → master: none */
+    FP_FRAME_READY = 1,    /* child → master: none; a worker that was ready without a snapshot: again */
     FP_FRAME_SNAPSHOT = 2, /* watcher → master → worker: u64 generation, u64 revision; sealed memfd */
     FP_FRAME_FILE = 3,     /* master → child: text name of the directive, "xds.tls.key_path"; open file */
     FP_FRAME_FILES_END = 4, /* master → child: none; all FILE frames have been sent */

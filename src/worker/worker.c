@@ -74,10 +74,11 @@ static void drain(struct fp_worker *w, uint64_t budget_ms)
     }
 }
 
+/* It answers from now on; later once more, when it was ready without a snapshot and has one. */
 static void ready(struct fp_worker *w)
 {
-    if (w->ready)
-        return;
+    if (!w->ready && !w->draining)
+        worker_listen(w);
     w->ready = true;
     fp_channel_send(w->channel, FP_FRAME_READY, NULL, 0, -1);
 }
@@ -103,17 +104,28 @@ static void take_snapshot(struct fp_worker *w, int fd)
         return;
     }
     const struct fp_snap_meta *m = fp_snap_meta(s);
-    uint64_t before = atomic_load(&w->slot->revision);
+    if (m->revision < w->revision) { /* of a reload's watcher that was slower than the one before */
+        fp_snap_unref(&s);
+        return;
+    }
+    uint64_t before = w->revision;
+    w->revision = m->revision;
     fp_xds_engine_publish(w->xds, s);
     fp_api_publish(w->api, s);
     tell_propagation(w, before, m->revision);
-    atomic_store(&w->slot->revision, m->revision);
-    atomic_store(&w->slot->generation, m->generation);
+    if (!w->draining) { /* else the slot is another's */
+        atomic_store(&w->slot->revision, m->revision);
+        atomic_store(&w->slot->generation, m->generation);
+    }
     fp_log_debug(FP_LOG_SNAPSHOT, "serving generation %llu, revision %llu",
                  (unsigned long long)m->generation, (unsigned long long)m->revision);
     fp_snap_unref(&s);
     fp_store_hurry(w->store); /* the watcher was there: who is ready can write, too */
-    ready(w);
+    if (!w->draining)
+        atomic_store(&w->slot->waits, 0);
+    if (w->waits || !w->ready)
+        ready(w);
+    w->waits = false;
 }
 
 static void on_frame(struct fp_channel *ch, enum fp_frame_type type, const void *payload, size_t n,
@@ -192,7 +204,8 @@ static void beat(struct fp_timer *t)
         atomic_store(&w->slot->memory_bytes, u.proportional_bytes);
     }
     fp_mem_give_back();
-    atomic_store(&w->slot->heartbeat_ms, fp_clock_mono_ms());
+    if (!w->draining)
+        atomic_store(&w->slot->heartbeat_ms, fp_clock_mono_ms());
     fp_timer_start(w->loop, t, HEARTBEAT_MS);
 }
 
@@ -251,8 +264,11 @@ int fp_worker_run(struct fp_child *child)
     beat(&w.heartbeat);
     /* With nothing published yet there is no snapshot to wait for: health must answer before the
      * database does. */
-    if (atomic_load(&child->page->published_revision) == 0)
+    w.waits = atomic_load(&child->page->published_revision) == 0;
+    if (w.waits) {
+        atomic_store(&w.slot->waits, 1);
         ready(&w);
+    }
     fp_loop_run(w.loop);
     tell_write_timeouts(&w);
     fp_metric_tell_process();

@@ -31,9 +31,11 @@ struct fp_worker {
     struct fp_arena *files_arena; /* while new files come in: worker_tls.c */
     struct worker_file *files;
     unsigned beats_n;
+    uint64_t revision;       /* of the snapshot that is served; it never goes back (store room) */
     uint64_t write_timeouts; /* of xDS connections: counted so far */
     unsigned draining_n;     /* servers that have not drained yet */
     bool ready;              /* READY was sent */
+    bool waits;              /* it was, though there is no snapshot yet */
     bool draining;
 };
 
@@ -50,4 +52,5 @@ void worker_nacks_add(const struct fp_xds_verdict *v, void *nacks);
 
 /* worker_setup.c: makes what the loop serves.  false after *why (arena) was set. */
 bool worker_setup(struct fp_worker *w, const char **why);
+void worker_listen(struct fp_worker *w); /* once, from when on it can answer */
 void worker_teardown(struct fp_worker *w);

@@ -147,7 +147,8 @@ static void open_xds(struct fp_worker *w)
         .request_line_bytes = 8 * 1024,
         .header_bytes = H2_HEADER_BYTES,
         .headers_n = 100,
-        .max_connections = c->xds.max_streams,
+        /* one whose stream was refused stays connected, and is to hear why when it tries again */
+        .max_connections = 2 * (size_t)c->xds.max_streams,
         .h2_max_streams = c->xds.max_streams_per_connection,
         .header_timeout_ms = c->api.header_timeout_ms,
         .keepalive_time_ms = c->xds.keepalive_time_ms,
@@ -170,6 +171,11 @@ bool worker_setup(struct fp_worker *w, const char **why)
     open_store(w);
     open_api(w);
     open_xds(w);
+    return true;
+}
+
+void worker_listen(struct fp_worker *w)
+{
     const struct {
         struct fp_http_server *server;
         struct fp_tls_context *tls;
@@ -181,7 +187,6 @@ bool worker_setup(struct fp_worker *w, const char **why)
     for (int l = 0; l < FP_LISTEN_N; l++)
         for (size_t i = 0; i < w->child->listen[l].n; i++)
             fp_http_server_listen(servers[l].server, w->child->listen[l].fds[i], servers[l].tls);
-    return true;
 }
 
 /* Connections first: their streams and requests hold what the engine and the API own. */

@@ -16,6 +16,7 @@ with tap.run():
     pg = Postgres()
     fp = Flowplane(pg, conf={"database.url": None}, env={"DATABASE_URL": pg.url(), "BOOTSTRAP_TOKEN": secret})
     tap.contains(fp.token or "", secret, "BOOTSTRAP_TOKEN is the secret part of the seeded token")
+    fp.wait_log("flowplane is up")  # every process has confined itself
     titles = ["flowplane: watcher", "flowplane: worker 0", "flowplane: worker 1"]
     util.wait_until(lambda: sorted(map(util.cmdline, fp.children())) == titles, what="titles of the children")
     tap.is_(util.cmdline(fp.master_pid), "flowplane: master", "title of the master")

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import threading
 
 import fp_tap as tap
 import fp_util as util
@@ -114,3 +115,26 @@ with tap.run():
     fp.wait_log("flowplane is up", 10)
     tap.is_(fp.get("/readyz", token=None).status, 503, "retry: stays up, unready")
     tap.is_(fp.stop(), 0, "retry: stops")
+
+    # ready is ready everywhere: not while one worker is still without the first snapshot
+    pg.createdb("everywhere")
+    pg.stop()
+    fp = Flowplane(pg, {"database.startup": "retry"}, wait="alive", name="everywhere", database="everywhere")
+    wait_until(lambda: len(fp.workers()) == 2 and "flowplane is up" in fp.log(), what="both workers")
+    late = fp.workers()[0]
+    os.kill(late, signal.SIGSTOP)
+    mark = len(fp.log())
+    pg.start()
+    fp.wait_log("serving revision [0-9]+ of the database", start=mark)
+    seen = []
+    askers = [threading.Thread(target=lambda: seen.append(fp.get("/readyz", token=None).status)) for _ in range(16)]
+    for t in askers:
+        t.start()
+    wait_until(lambda: seen, what="the other worker answers")
+    os.kill(late, signal.SIGCONT)
+    for t in askers:
+        t.join()
+    tap.is_(seen[0], 503, "unready while one worker has no snapshot yet")
+    wait_until(lambda: fp._answers("/readyz"), what="ready")
+    fp.find_token()
+    tap.is_({fp.get("/api/v1/clusters").status for _ in range(16)}, {200}, "and then no worker refuses")
