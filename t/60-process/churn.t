@@ -55,7 +55,9 @@ with tap.run():
         wait_until(lambda: put(fp, n + 1), 30, f"round {n}, {what}: a write is taken")
         wait_until(lambda: settled(fp, set(victims)), 60, f"round {n}, {what}: all are there again")
         revision = fp.put("/api/v1/clusters/churn", {"endpoints": ["10.0.0.1:80"], "connectTimeoutSeconds": 1000 + n}).headers["Flowplane-Revision"]
-        got = fp.get("/api/v1/clusters/churn", headers={"Flowplane-Revision": revision})
+        # 503: the watcher that is to bring it has only begun (contract §2.5)
+        got = wait_until(lambda: (r := fp.get("/api/v1/clusters/churn", headers={"Flowplane-Revision": revision})).status != 503 and r,
+                         what=f"round {n}, {what}: the write is served")
         if (got.status, got.json["config"]["connectTimeoutSeconds"]) != (200, 1000 + n):
             raise AssertionError(f"round {n}, {what}: {got.text}")
         wait_until(lambda: seen(fp) == 1000 + n, 10, f"round {n}, {what}: xDS")

@@ -15,7 +15,7 @@ with tap.run():
     file = folder / "flowplane.log"
     fp = Flowplane(Postgres(), conf={"observability.log_target": f"file:{file}", "observability.log_level": "debug"})
     tap.is_(fp.get("/healthz", token=None).status, 200, "serves")
-    tap.like(file.read_text(), "API request processed", "workers write to the file")
+    wait_until(lambda: "API request processed" in file.read_text(), what="workers write to the file")
     file.rename(folder / "old.log")
     fp.signal(signal.SIGUSR1)
     wait_until(lambda: file.exists() and "log files reopened" in file.read_text(), 5, "the master reopened")

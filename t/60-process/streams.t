@@ -18,17 +18,14 @@ def connections():
 
 def dial():
     """A stream on a connection of its own, thus of either worker; None: refused."""
-    while True:
-        s = xds.Channel(fp.xds_port).ads()
-        s.subscribe("cluster")
-        try:
-            s.ack(s.expect("cluster", 20))
-            return s
-        except xds.Ended as e:
-            if e.code == grpc.StatusCode.UNAVAILABLE:
-                continue  # a worker that came or went meanwhile: clients dial again
-            is_(e.code, grpc.StatusCode.RESOURCE_EXHAUSTED, "E-3: refused")
-            return None
+    s = xds.Channel(fp.xds_port).ads()
+    s.subscribe("cluster")
+    try:
+        s.ack(s.expect("cluster", 20))
+        return s
+    except xds.Ended as e:
+        is_(e.code, grpc.StatusCode.RESOURCE_EXHAUSTED, "E-3: refused")
+        return None
 
 
 with run():
@@ -50,9 +47,20 @@ with run():
     is_(dial(), None, "and no more")
     streams = [s for s in streams if not s.ended] + again
 
+    mark = len(fp.log())
     fp.write_conf({"xds.max_streams": MOST + 5})
     fp.reload()
+    fp.wait_log("configuration reloaded", 30, mark)
     wait_until(lambda: all(s.ended for s in streams), 30, "a reload ends them")
     wait_until(lambda: connections() == 0, 10, "old workers and new ones are counted each for itself")
     ok(all(dial() for _ in range(MOST + 5)), "the limit follows a reload")
     is_(connections(), MOST + 5, "and the count")
+
+    # one worker has them all, and as many connections more whose streams were refused: each is told why
+    mark = len(fp.log())
+    fp.write_conf({"xds.max_streams": 2, "process.workers": 1})
+    fp.reload()
+    fp.wait_log("configuration reloaded", 30, mark)
+    wait_until(lambda: connections() == 0, 30, "those before are gone")
+    ok(all(dial() for _ in range(2)), "two streams of one worker")
+    is_([dial(), dial()], [None, None], "a connection that is one too many is not cut, its stream is refused")
