@@ -2,6 +2,7 @@
 """The build's front doors: configure's messages, the stale-proof makefile, install and uninstall."""
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 
@@ -92,6 +93,21 @@ def install():
     tap.is_(left, [str(conf)], "uninstall leaves what the operator wrote, nothing else")
 
 
+def suites():
+    """A part of the suites alone, from nothing: what it needs is made first."""
+    there = tmp() / "suites"
+    run("sh", "./configure", f"--builddir={there}")
+    parts = {p.name[3:] for p in pathlib.Path("t").glob("[0-9][0-9]-*")} | {"root"}
+    told = " ".join(run("make", "-s", "-f", there / "Makefile", "help").stdout.split())
+    named = re.search(r"check-\{([^}]*)\}", told)
+    tap.is_({n.strip() for n in named.group(1).split(",")} | {"issues"}, parts, "make help names a target for each suite")
+    for part in sorted(parts - {"issues"}):
+        r = run("make", "-n", "V=1", "-f", there / "Makefile", f"check-{part}")
+        tap.like(r.stdout, rf"prove .*t/[0-9][0-9]-{part}\b|no tests", f"make check-{part} runs it")
+        if part not in ("unit", "fuzz"):
+            tap.contains(r.stdout, f"{there}/t/lib/xds_serve", f"make check-{part} makes the test servers first")
+
+
 def front_doors():
     for script in ("auto/check", "auto/quickstart", "auto/need", "auto/configure", "t/lib/run.sh"):
         shell = shutil.which("dash") or "sh"
@@ -109,4 +125,5 @@ with tap.run():
     configure()
     migrations()
     install()
+    suites()
     front_doors()
