@@ -265,10 +265,15 @@ struct api_token_body {
 bool api_token_body_read(struct fp_api_call *c, bool create, struct api_token_body *out);
 /* api_read.c: does If-None-Match name this entity tag? */
 bool api_read_none_match(struct fp_api_call *c, struct fp_str etag);
+void api_read_revision(struct fp_api_call *c); /* Flowplane-Revision: the one served */
 
 /* api_openapi.c: 200 with the page, or 304; its tag from its text */
 void api_page_answer(struct fp_api_call *c, const struct api_page *page);
 void api_page_seal(struct api_page *page, struct fp_str text);
+
+/* api_link.c: the operation's id in the document; its answer's links, a new reference or NULL */
+char *api_operation_id(const struct fp_api_route *r, struct fp_arena *a);
+json_t *api_links_of(const struct fp_api_route *r, struct fp_arena *a);
 
 /* handlers */
 void api_openapi(struct fp_api_call *c);

@@ -2,6 +2,7 @@
  * Rejections of nodes (contract §10): of all instances from the database; with the database away
  * those that are open on this instance, from its status segments.  Runs in workers.
  */
+#include <stdlib.h>
 #include "api/api_int.h"
 #include "core/core_clock.h"
 #include "obs/obs_status.h"
@@ -13,7 +14,15 @@ struct listing {
     struct fp_api_call *call;
     struct fp_store_nack_filter filter;
     struct fp_buf out;
-    uint64_t shown;
+    uint64_t shown, total;
+    struct open_one *open; /* from memory */
+    size_t open_cap;
+};
+
+struct open_one { /* an open rejection in a status segment */
+    int64_t last_wall_ms;
+    struct fp_status_cursor at;
+    enum fp_kind kind;
 };
 
 static void release(void *arg)
@@ -78,6 +87,9 @@ static void put_row(struct listing *l, const struct fp_store_nack_row *row)
 static void finish(struct listing *l)
 {
     fp_buf_append_byte(&l->out, ']');
+    api_header_add(
+        &l->call->headers, "x-total-count",
+        fp_str_of(fp_arena_printf(l->call->r->arena, "%llu", (unsigned long long)l->total)));
     api_respond(l->call, 200, &l->call->headers, fp_buf_str(&l->out));
 }
 
@@ -112,19 +124,55 @@ static void put_open(struct listing *l, const struct fp_status_stream *st, enum 
     put_row(l, &row);
 }
 
-static void from_memory(struct listing *l)
+static void remember(struct listing *l, struct open_one one)
+{
+    if (l->total == l->open_cap) {
+        size_t cap = l->open_cap ? l->open_cap * 2 : 64;
+        struct open_one *more = fp_arena_alloc(l->call->r->arena, cap * sizeof *more);
+        if (l->total)
+            memcpy(more, l->open, l->total * sizeof *more);
+        l->open = more;
+        l->open_cap = cap;
+    }
+    l->open[l->total++] = one;
+}
+
+static bool is_open(const struct listing *l, const struct fp_status_stream *st, int kind)
 {
     const struct fp_store_nack_filter *f = &l->filter;
+    return st->types[kind].nacked && st->types[kind].nack.last_wall_ms >= f->since_wall_ms &&
+           api_call_sees(l->call, st->node.team) &&
+           (!f->node_id.data || fp_str_eq(f->node_id, st->node.id)) &&
+           (!f->type_url.data || fp_str_eq_c(f->type_url, fp_kinds[kind].type_url));
+}
+
+static int newest_first(const void *a, const void *b)
+{
+    const struct open_one *x = a, *y = b;
+    return (x->last_wall_ms < y->last_wall_ms) - (x->last_wall_ms > y->last_wall_ms);
+}
+
+static void from_memory(struct listing *l)
+{
+    const struct fp_status *status = l->call->api->o.page->status;
     struct fp_arena *scratch = fp_arena_new(l->call->r->arena);
     struct fp_status_cursor cursor = {0};
     struct fp_status_stream st;
-    while (fp_status_next(l->call->api->o.page->status, &cursor, scratch, &st)) {
-        bool seen = api_call_sees(l->call, st.node.team) &&
-                    (!f->node_id.data || fp_str_eq(f->node_id, st.node.id));
-        for (int k = 0; seen && k < FP_KIND_N && l->shown < f->limit; k++)
-            if (st.types[k].nacked && st.types[k].nack.last_wall_ms >= f->since_wall_ms &&
-                (!f->type_url.data || fp_str_eq_c(f->type_url, fp_kinds[k].type_url)))
-                put_open(l, &st, (enum fp_kind)k);
+    for (; fp_status_next(status, &cursor, scratch, &st); fp_arena_reset(scratch)) {
+        struct fp_status_cursor at = {.seat = cursor.seat, .record = cursor.record - 1};
+        for (int k = 0; k < FP_KIND_N; k++)
+            if (is_open(l, &st, k))
+                remember(l, (struct open_one){st.types[k].nack.last_wall_ms, at, (enum fp_kind)k});
+    }
+    if (l->total)
+        qsort(l->open, l->total, sizeof *l->open, newest_first);
+    for (uint64_t i = 0; i < l->total && l->shown < l->filter.limit; i++) {
+        const struct open_one *one = &l->open[i];
+        struct fp_status_cursor at = one->at;
+        /* read again; gone meanwhile: the next stream's record comes, or none */
+        if (fp_status_next(status, &at, scratch, &st) && at.seat == one->at.seat &&
+            at.record == one->at.record + 1 && is_open(l, &st, one->kind))
+            put_open(l, &st, one->kind);
         fp_arena_reset(scratch);
     }
     fp_arena_free(&scratch);
@@ -137,12 +185,14 @@ static void on_row(bool ok, const struct fp_store_nack_row *row, void *arg)
 {
     struct fp_api_call *c = arg;
     struct listing *l = c->user;
-    if (row)
+    if (row) {
+        l->total = row->total;
         put_row(l, row);
-    else if (ok)
+    } else if (ok) {
         finish(l);
-    else
+    } else {
         from_memory(l);
+    }
 }
 
 /* Teams that the token's scopes name and grant. */

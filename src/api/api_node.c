@@ -19,6 +19,7 @@ struct found { /* a node that fits; only those on the page are read again */
 struct search {
     struct fp_str team, cluster, id; /* data == NULL: any */
     int state;                       /* -1: any */
+    uint64_t limit, offset;
     struct found *at;
     size_t n, cap;
 };
@@ -233,42 +234,58 @@ static int state_wanted(struct fp_api_call *c)
     return -1;
 }
 
-void api_nodes(struct fp_api_call *c)
+static void list_now(struct fp_api_call *c)
 {
-    struct search s = {
-        .team = fp_http_query(c->r, "team"),
-        .cluster = fp_http_query(c->r, "cluster"),
-        .state = state_wanted(c),
-    };
-    uint64_t limit = api_query_clamped(c, "limit", 1, API_LIMIT_MAX),
-             offset = api_query_clamped(c, "offset", 0, INT64_MAX), shown = 0;
+    struct search *s = c->user;
+    uint64_t shown = 0;
     struct fp_buf b = {0};
-    if (c->problems->n) {
-        api_fail_problems(c);
-        return;
-    }
-    search(c, &s);
+    search(c, s);
     fp_buf_append_byte(&b, '[');
-    for (uint64_t i = offset; i < s.n && (!limit || shown < limit); i++)
-        shown += put_found(&b, c, &s.at[i], shown > 0);
+    for (uint64_t i = s->offset; i < s->n && (!s->limit || shown < s->limit); i++)
+        shown += put_found(&b, c, &s->at[i], shown > 0);
     fp_buf_append_byte(&b, ']');
     api_header_add(&c->headers, "x-total-count",
-                   fp_str_of(fp_arena_printf(c->r->arena, "%zu", s.n)));
+                   fp_str_of(fp_arena_printf(c->r->arena, "%zu", s->n)));
+    api_read_revision(c);
     api_respond(c, 200, &c->headers, fp_buf_str(&b));
     fp_buf_fini(&b);
 }
 
+void api_nodes(struct fp_api_call *c)
+{
+    struct search *s = FP_ARENA_NEW(c->r->arena, struct search);
+    *s = (struct search){
+        .team = fp_http_query(c->r, "team"),
+        .cluster = fp_http_query(c->r, "cluster"),
+        .state = state_wanted(c),
+        .limit = api_query_clamped(c, "limit", 1, API_LIMIT_MAX),
+        .offset = api_query_clamped(c, "offset", 0, INT64_MAX),
+    };
+    c->user = s;
+    if (c->problems->n)
+        api_fail_problems(c);
+    else
+        api_wait_fresh(c, list_now);
+}
+
 /* Of several streams with this id, the one connected last. */
-void api_node(struct fp_api_call *c)
+static void one_now(struct fp_api_call *c)
 {
     struct search s = {.id = c->name, .state = -1};
     struct fp_buf b = {0};
     search(c, &s);
     while (s.n && !put_found(&b, c, &s.at[s.n - 1], false))
         s.n--;
-    if (s.n)
+    if (s.n) {
+        api_read_revision(c);
         api_respond(c, 200, &c->headers, fp_buf_str(&b));
-    else
+    } else {
         api_fail(c, 404, NULL, NULL, "Node with name '%.*s' not found", FP_STR_ARG(c->name));
+    }
     fp_buf_fini(&b);
+}
+
+void api_node(struct fp_api_call *c)
+{
+    api_wait_fresh(c, one_now);
 }

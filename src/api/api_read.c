@@ -51,7 +51,7 @@ static bool wanted(struct fp_api_call *c, const struct filter *f, const struct f
            (!f->source.data || source_is(c, e->rest, f->source));
 }
 
-static void revision_header(struct fp_api_call *c)
+void api_read_revision(struct fp_api_call *c)
 {
     uint64_t revision = fp_snap_meta(c->api->snap)->revision;
     api_header_add(&c->headers, "flowplane-revision",
@@ -77,7 +77,7 @@ bool api_read_none_match(struct fp_api_call *c, struct fp_str etag)
 static void answer(struct fp_api_call *c, struct fp_str etag, struct fp_str body)
 {
     api_header_add(&c->headers, "etag", etag);
-    revision_header(c);
+    api_read_revision(c);
     if (api_read_none_match(c, etag))
         api_respond(c, 304, &c->headers, FP_STR_NULL);
     else

@@ -41,7 +41,7 @@ static const char put_sql[] =
 static const char list_sql[] =
     "SELECT id, instance, node_id, node_cluster, team, type_url, resource_names,\n"
     "  version_rejected, version_accepted, nonce, code, message, first_seen, last_seen, count,\n"
-    "  resolved_at\n"
+    "  resolved_at, count(*) OVER ()\n"
     "FROM xds_nacks WHERE (NOT $1::boolean OR resolved_at IS NULL)\n"
     "  AND last_seen >= to_timestamp($2::bigint / 1000.0)\n"
     "  AND ($3::text IS NULL OR node_id = $3::text) AND ($4::text IS NULL OR type_url = $4::text)\n"
@@ -64,6 +64,7 @@ enum {
     C_LAST,
     C_COUNT,
     C_RESOLVED,
+    C_TOTAL,
 };
 
 static void failed(const struct store_answer *a)
@@ -178,6 +179,7 @@ static void tell_row(const struct list *l, const PGresult *r, int row)
                 .last_wall_ms = store_cell_wall_ms(r, row, C_LAST),
             },
         .resources = names,
+        .total = (uint64_t)store_cell_i64(r, row, C_TOTAL),
         .resolved_wall_ms = store_cell_wall_ms(r, row, C_RESOLVED),
     };
     while (out.resources_n < NAMES_MAX && store_array_next(&array, &names[out.resources_n]))

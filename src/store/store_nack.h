@@ -32,6 +32,7 @@ struct fp_store_nack_row { /* borrowed */
     struct fp_str *resources;
     size_t resources_n;
     int64_t resolved_wall_ms; /* 0: open */
+    uint64_t total;           /* rows that fit, beyond the limit too */
 };
 /* Newest first.  next() is called for each row and once with NULL; ok false: the database is away.
  * Ends early through fp_store_forget(arg). */

@@ -95,6 +95,12 @@ with tap.run():
     tap.is_([n["id"] for n in nodes(fp, "?limit=2&offset=3")], ["n3", "n4"], "limit and offset")
     r = fp.get("/api/v1/nodes?limit=1")
     tap.is_(r.headers["X-Total-Count"], "8", "X-Total-Count")
+    served = fp.get("/api/v1/clusters").headers["Flowplane-Revision"]
+    for path in ("nodes", "nodes/n3"):
+        r = fp.get(f"/api/v1/{path}", headers={"Flowplane-Revision": served})
+        tap.is_((r.status, r.headers["Flowplane-Revision"]), (200, served), f"§3: {path} is a snapshot read: says its revision")
+        tap.is_(fp.get(f"/api/v1/{path}", headers={"Flowplane-Revision": str(int(served) + 1000)}).status, 503,
+                f"§2.5: {path} waits for the revision asked for")
     tap.is_(nodes(fp, "?cluster=none"), [], "cluster")
     tap.is_(len(nodes(fp, "?state=synced&cluster=edge")), 8, "state")
     tap.is_(nodes(fp, "?state=rejected"), [], "none is rejected")
@@ -161,6 +167,7 @@ with tap.run():
     open_ = wait_until(lambda: [n for n in nacks() if n["count"] == 2], 10, "a repeat")
     tap.is_((len(nacks()), open_[0]["message"]), (1, "team's again"), "repeats within 60 s raise the count")
     tap.is_([n["nodeId"] for n in nacks("?open=false&limit=1")], ["n1"], "newest first, limit")
+    tap.is_(fp.get("/api/v1/nacks?open=false&limit=1").headers["X-Total-Count"], "2", "§2.2: X-Total-Count, beyond the limit")
     tap.is_([len(nacks(f"?open=false&{q}")) for q in ("nodeId=bad", "nodeId=x", "type=CDS", "type=EDS", "since=2999-01-01T00:00:00Z",
                                                      "since=2020-01-01T00:00:00Z")], [1, 0, 2, 0, 0, 2], "filters")
     for query in ("open=x", "since=x", "type=x", "limit=x"):
@@ -188,6 +195,27 @@ with tap.run():
     streams[1] = hold(fp, "n1", team="pay", extra={"deep": [1, "x", None, True]})
     wait_until(lambda: nacks() == [], 10, "resolved")
     tap.ok(True, "and is resolved by the first ACK of its next stream, on any worker")
+
+    def push(streams, timeout):
+        """The answers to a change of b, not acknowledged."""
+        wait_until(lambda: fp.request("PUT", "/api/v1/clusters/b", cluster("b", timeout)).status == 200, 20, "written")
+        return [s.expect_until("cluster", lambda m: xds.unpack(m)["b"].connect_timeout.seconds == timeout, ack=False) for s in streams]
+    pair = [hold(fp, f"m{i}") for i in range(2)]
+    for i, m in enumerate(push([s for _, s, _ in pair], 24)):
+        pair[i][1].nack(m, "no")
+        wait_until(lambda: len(nacks()) == i + 1, 10, "its rejection")
+    pg.stop()
+    memory = wait_until(lambda: [n for n in nacks() if n["id"] is None], 20, "from memory")
+    tap.is_([n["nodeId"] for n in memory], ["m1", "m0"], "§2.5: from memory newest first too")
+    r = fp.get("/api/v1/nacks?limit=1")
+    tap.is_(([n["nodeId"] for n in r.json], r.headers["X-Total-Count"]), (["m1"], "2"), "with limit and total")
+    pg.start()
+    for (ch, s, _), m in zip(pair, push([s for _, s, _ in pair], 25)):
+        s.ack(m)
+    wait_until(lambda: nacks() == [], 10, "resolved")
+    for ch, _, _ in pair:
+        ch.close()
+    when(fp, lambda n: all(x["id"] not in ("m0", "m1") for x in n), "both have left")
 
     tap.diag("gone")
     streams[0][0].close()
