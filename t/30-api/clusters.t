@@ -71,7 +71,9 @@ with run():
 
     r = fp.delete("/api/v1/clusters/copy", headers={"If-Match": "9"})
     is_(r.status, 412, "DELETE with a stale If-Match: 412")
-    is_(fp.delete("/api/v1/clusters/copy").status, 204, "DELETE: 204")
+    version = fp.get("/api/v1/clusters/copy").headers["ETag"]
+    r = fp.delete("/api/v1/clusters/copy")
+    is_((r.status, r.headers["ETag"]), (204, version), "DELETE: 204, with the ETag of what is gone (§2.6)")
     is_(fp.get("/api/v1/clusters/copy").status, 404, "gone")
     is_(fp.delete("/api/v1/clusters/copy").status, 404, "DELETE again: 404")
     r = fp.delete("/api/v1/clusters/default-gateway-cluster")
