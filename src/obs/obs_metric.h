@@ -22,6 +22,7 @@ enum fp_metric {
     FP_METRIC_XDS_COALESCED,
     FP_METRIC_XDS_WRITE_TIMEOUTS,
     FP_METRIC_XDS_IDENTITY_MISMATCHES,
+    FP_METRIC_XDS_REPEATED_NODES,
     FP_METRIC_DB_QUERIES,     /* operation, table, 0 = success 1 = error */
     FP_METRIC_DB_DURATION,    /* operation */
     FP_METRIC_CONFIG_UPDATES, /* kind, operation */

@@ -92,6 +92,11 @@ static const struct family families[FP_METRIC_N] = {
          "Nodes whose certificate names another team than their metadata.",
          false,
          {NONE}},
+    [FP_METRIC_XDS_REPEATED_NODES] =
+        {"flowplane_xds_repeated_nodes_total",
+         "Requests that carried their node again: Envoy without set_node_on_first_message_only.",
+         false,
+         {NONE}},
     [FP_METRIC_DB_QUERIES] = {"db_queries_total",
                               "Statements sent to PostgreSQL.",
                               false,

@@ -110,6 +110,8 @@ static bool take_node(struct fp_xds_stream *st, const struct fp_xds_request *r)
 {
     if (st->node) { /* I-2, I-3, I-5 */
         st->engine->counters.nodes_repeated += r->node.data != NULL;
+        if (r->node.data)
+            fp_metric_add(FP_METRIC_XDS_REPEATED_NODES, 0, 0, 0, 1); /* I-7 */
         return true;
     }
     struct fp_str subject = fp_http_stream_tls_subject(fp_grpc_call_stream(st->call));

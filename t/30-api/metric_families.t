@@ -28,6 +28,7 @@ FAMILIES = {
     "flowplane_xds_pushes_total": (C, "type"), "flowplane_xds_acks_total": (C, "type"), "flowplane_xds_nacks_total": (C, "type"),
     "flowplane_xds_stale_nonces_total": (C, ""), "flowplane_xds_coalesced_pushes_total": (C, ""),
     "flowplane_xds_write_timeouts_total": (C, ""), "flowplane_xds_identity_mismatches_total": (C, ""),
+    "flowplane_xds_repeated_nodes_total": (C, ""),
     "flowplane_xds_held_removals": (G, ""), "flowplane_xds_open_nacks": (G, "type"),
     "flowplane_config_unbuildable_resources": (G, "type"), "flowplane_config_propagation_seconds": (H, "stage"),
     "flowplane_snapshot_revision": (G, ""), "flowplane_snapshot_bytes": (G, ""), "flowplane_snapshot_age_seconds": (G, ""),
@@ -148,6 +149,9 @@ with run():
         eventually(fp, 0, "taken back", "flowplane_xds_open_nacks", type="CDS")
         s.ack(first)  # of an older answer
         eventually(fp, 1, "a stale nonce", "flowplane_xds_stale_nonces_total")
+        is_(value(scrape(fp), "flowplane_xds_repeated_nodes_total") or 0, 0, "the node came once, as it should")
+        s.send("route", ["r"], node=True)
+        eventually(fp, 1, "I-7: and again: a client without set_node_on_first_message_only", "flowplane_xds_repeated_nodes_total")
         is_(value(scrape(fp), "flowplane_xds_streams", type="ADS", mode="delta"), 0, "no delta stream")
     eventually(fp, 0, "the stream is gone", "flowplane_xds_streams", type="ADS", mode="sotw")
 
