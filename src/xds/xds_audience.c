@@ -42,6 +42,9 @@ void fp_xds_view_unref(struct fp_xds_view **vp)
         }
     }
     fp_mem_free(v->parts);
+    for (uint32_t i = 0; i < v->behind_n; i++)
+        fp_xds_view_unref(&v->behind[i]);
+    fp_mem_free(v->behind);
     fp_xds_view_unref(&v->all);
     fp_snap_unref(&v->snap);
     fp_mem_free(v);

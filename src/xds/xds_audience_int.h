@@ -23,6 +23,8 @@ struct fp_xds_view {
     struct fp_xds_part *parts;       /* scoped views: by kind */
     uint64_t (*terms[FP_KIND_N])[4]; /* whole views: set terms, each made when first asked */
     bool extract;                    /* of one entry, by itself in memory (fp_snap_extract) */
+    struct fp_xds_view **behind; /* extracts: of what hangs on that entry, as endpoint sets do */
+    uint32_t behind_n;
     struct fp_map states; /* of xds_state_int.h, by their keys; not owned: a state removes itself */
     struct fp_list diffs; /* owned: differences from older views to this one */
 };

@@ -261,7 +261,15 @@ static struct fp_xds_state *target(struct flush *f, const struct fp_xds_type *ty
 {
     struct fp_xds_state *to = fp_xds_isolation_state(ts, type->kind, view_of(f->st));
     bool keeps = type->held_by[0] != NONE || type->replaced_drains;
-    return keeps && ts->sent && ts->sent != to ? with_past(f, type, to, ts->sent) : to;
+    if (keeps && ts->sent && ts->sent != to)
+        to = with_past(f, type, to, ts->sent);
+    struct fp_xds_state *parent = type->parent == NONE ? NULL : f->st->types[type->parent].sent;
+    if (parent && parent->held_n) {
+        struct fp_xds_state *base = to;
+        to = fp_xds_state_get_behind(base, parent);
+        fp_xds_state_unref(&base);
+    }
+    return to;
 }
 
 /* ---- additions: a route that names a new cluster waits for the ACK of it (O-7) ---- */

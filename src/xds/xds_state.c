@@ -111,25 +111,55 @@ struct fp_xds_view *fp_xds_state_view(const struct fp_xds_state *s, struct fp_st
 }
 
 /* The first word of a key says what kind of state it is. */
-enum { KEY_PLAIN, KEY_HELD, KEY_OVER, KEY_RESTRICTED };
+enum { KEY_PLAIN, KEY_HELD, KEY_OVER, KEY_RESTRICTED, KEY_BEHIND };
 static uint64_t key_kind(enum fp_kind kind, int what)
 {
     return (uint64_t)kind << 8 | (uint64_t)what;
 }
 
-/* The entry by itself: while it drains, minutes, no generation stays mapped for it. */
+static struct fp_xds_view *extract(const struct fp_xds_view *v, enum fp_kind kind,
+                                   const struct fp_snap_entry *e, bool with_blob)
+{
+    struct fp_snap *snap = fp_snap_extract(v->snap, kind, e, with_blob);
+    struct fp_xds_view *x = fp_xds_view_new(snap);
+    x->extract = true;
+    fp_snap_unref(&snap);
+    return x;
+}
+
+static bool hangs_on(enum fp_kind kind, enum fp_kind parent)
+{
+    const struct fp_xds_type *type = fp_xds_type_of(kind);
+    return type && type->parent == parent;
+}
+
+static void extract_behind(struct fp_xds_view *x, const struct fp_xds_view *v, enum fp_kind kind,
+                           const struct fp_snap_entry *e)
+{
+    x->behind = fp_mem_calloc((size_t)e->refs_n + 1, sizeof *x->behind);
+    for (uint32_t i = 0; i < e->refs_n; i++) {
+        enum fp_kind its_kind;
+        struct fp_str name;
+        struct fp_snap_entry found;
+        fp_snap_ref_at(v->snap, e, i, &its_kind, &name);
+        if (hangs_on(its_kind, kind) && fp_xds_view_find(v, its_kind, name, &found))
+            x->behind[x->behind_n++] = extract(v, its_kind, &found, true);
+    }
+}
+
+/* The entry by itself: while it drains, minutes, no generation stays mapped for it.  What is still
+ * sent has what hangs on it with it. */
 static void hold_extract(struct fp_xds_held *to, enum fp_kind kind, const struct fp_xds_held *h,
-                         bool with_blob)
+                         bool is_sent)
 {
     *to = *h;
     if (h->view->extract) {
         fp_xds_view_ref(h->view);
         return;
     }
-    struct fp_snap *snap = fp_snap_extract(h->view->snap, kind, &h->entry, with_blob);
-    to->view = fp_xds_view_new(snap);
-    to->view->extract = true;
-    fp_snap_unref(&snap);
+    to->view = extract(h->view, kind, &h->entry, is_sent);
+    if (is_sent)
+        extract_behind(to->view, h->view, kind, &h->entry);
     fp_snap_at(to->view->snap, kind, 0, &to->entry);
 }
 
@@ -180,6 +210,69 @@ struct fp_xds_state *fp_xds_state_get_held(struct fp_xds_state *base,
     for (uint32_t i = 0; i < base->held_n; i++)
         hold(s, &base->held[i].entry, base->held[i].view, base->held[i].absent);
     keep_past(s, from, past);
+    seal(s);
+    return s;
+}
+
+/* What a held entry names, where that one came from; not when the state has it otherwise. */
+static void hold_behind(struct fp_xds_state *s, struct fp_xds_view *from, struct fp_str name)
+{
+    struct fp_snap_entry e;
+    if (!fp_xds_names_has(s->names, name) || find_held(s->base, name) ||
+        fp_xds_view_find(s->view, s->kind, name, &e))
+        return;
+    if (fp_xds_view_find(from, s->kind, name, &e)) {
+        hold(s, &e, from, false);
+        return;
+    }
+    for (uint32_t i = 0; i < from->behind_n; i++)
+        if (fp_xds_view_find(from->behind[i], s->kind, name, &e)) {
+            hold(s, &e, from->behind[i], false);
+            return;
+        }
+}
+
+/* Two entries of the parent may name the same. */
+static void thin(struct fp_xds_state *s)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < s->held_n; i++)
+        if (n && fp_str_eq(s->held[n - 1].entry.name, s->held[i].entry.name))
+            fp_xds_view_unref(&s->held[i].view);
+        else
+            s->held[n++] = s->held[i];
+    s->held_n = n;
+}
+
+struct fp_xds_state *fp_xds_state_get_behind(struct fp_xds_state *base,
+                                             const struct fp_xds_state *parent)
+{
+    const uint64_t key[FP_XDS_STATE_KEY_N] = {key_kind(base->kind, KEY_BEHIND), base->names->id,
+                                              base->id, parent->id};
+    struct fp_xds_state *s = fp_map_get(&base->view->states, key_of(key));
+    if (s)
+        return fp_xds_state_ref(s);
+    size_t most = base->held_n;
+    for (uint32_t i = 0; i < parent->held_n; i++)
+        most += parent->held[i].entry.refs_n;
+    s = make(base->view, base->kind, base->names, key);
+    s->base = fp_xds_state_ref(base);
+    s->held = fp_mem_calloc(most + 1, sizeof *s->held);
+    for (uint32_t i = 0; i < base->held_n; i++)
+        hold(s, &base->held[i].entry, base->held[i].view, base->held[i].absent);
+    for (uint32_t i = 0; i < parent->held_n; i++) {
+        const struct fp_xds_held *h = &parent->held[i];
+        for (uint32_t j = 0; j < h->entry.refs_n && !h->absent; j++) {
+            enum fp_kind kind;
+            struct fp_str name;
+            fp_snap_ref_at(h->view->snap, &h->entry, j, &kind, &name);
+            if (kind == s->kind)
+                hold_behind(s, h->view, name);
+        }
+    }
+    if (s->held_n)
+        qsort(s->held, s->held_n, sizeof *s->held, by_entry_name);
+    thin(s);
     seal(s);
     return s;
 }

@@ -69,6 +69,12 @@ struct fp_xds_state *fp_xds_state_get_held(struct fp_xds_state *base,
                                            const struct fp_xds_state *from,
                                            const struct fp_xds_past *past);
 /*
+ * `base`, and what hangs on the held entries of its parent and went with them: the endpoint sets of
+ * clusters that are held back, kept apart, or that drain (O-1, O-10).
+ */
+struct fp_xds_state *fp_xds_state_get_behind(struct fp_xds_state *base,
+                                             const struct fp_xds_state *parent);
+/*
  * The state of a view in which the named entries, all of them the view's, are as the client ACKed
  * them, or absent when it did not (P7).  sum tells sets of names and bytes apart.
  */

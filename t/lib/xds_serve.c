@@ -247,6 +247,7 @@ int main(int argc, char **argv)
         .max_streams = (uint32_t)N("max_streams", "20000"),
         .first_response_rate = (uint32_t)N("rate", "0"),
         .limits = fp_limits_new(),
+        .nack_hold = N("nack_hold", "0"),
         .slot = &slot,
         .pool = pool,
         .reflection = true,
