@@ -116,6 +116,12 @@ def front_doors():
     tap.like(r.stdout, "--no-envoy.*--check", "quickstart --help")
     r = run("sh", "auto/quickstart", "--chekc")
     tap.is_(r.returncode, 2, "quickstart: bad usage")
+    bare = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(tmp()), "XDG_CACHE_HOME": "", "FP_ENVOY": ""}
+    if not shutil.which("envoy", path=bare["PATH"]):
+        r = run("sh", "auto/quickstart", f"--dir={tmp()}/run", **bare)
+        tap.is_(r.returncode, 1, "quickstart without -y and without a terminal: installs nothing unasked, Envoy neither")
+        tap.like(r.stdout + r.stderr, "Envoy.*(not asked|install first)", "and says so")
+        tap.ok(not (tmp() / ".cache").exists() and not (tmp() / "run").exists(), "nothing was made")
     before = sorted(p.name for p in pathlib.Path(".").iterdir())
     run("sh", "auto/quickstart", "--check")
     tap.is_(sorted(p.name for p in pathlib.Path(".").iterdir()), before, "quickstart --check changes nothing")
