@@ -136,6 +136,11 @@ void store_migrate_done(struct fp_follow *f)
     store_bootstrap_start(f);
 }
 
+bool fp_follow_away(const struct fp_follow *f)
+{
+    return f->backoff_ms != 0;
+}
+
 static void tell_behind(struct fp_follow *f, uint64_t revision)
 {
     f->h.on_behind(revision, f->h.arg);

@@ -59,6 +59,8 @@ struct fp_follow_handlers {
 struct fp_follow *fp_follow_new(struct fp_loop *loop, const struct fp_follow_options *o,
                                 const struct fp_follow_handlers *h);
 void fp_follow_free(struct fp_follow **f);
+/* It was tried and failed, and has not been there since. */
+bool fp_follow_away(const struct fp_follow *f);
 /*
  * One REPEATABLE READ snapshot: everything (since NULL or unknown there) or what changed since.
  * rows come first, then done(full = everything was sent: forget what you had; now = where we are).

@@ -12,7 +12,9 @@
 #include "os/os_process.h"
 #include "watch/watch_int.h"
 
-#define CACHE_USE_AFTER_MS  500   /* no database by then: serve the last known good snapshot */
+#define CACHE_USE_AFTER_MS  500   /* no database by then: serve the last known good snapshot, ... */
+#define CACHE_USE_LATEST_MS 5000  /* ... or by then, when it is only slow: the cache may be stale  \
+                                   */
 #define USAGE_EVERY_MS      10000 /* how often memory is read, at most */
 #define CACHE_SAVE_AFTER_MS 1000  /* coalesces: fsync must not delay the next publish */
 
@@ -30,6 +32,7 @@ struct fp_watch {
     uint64_t load_ns;                 /* when the load under way, or the last one, began */
     unsigned news_n;                  /* changes told since the last load began */
     struct fp_timer debounce, cache_use, cache_save;
+    uint64_t start_ms;
     bool cache_failed; /* told; not again before it has worked */
     int segment_fd;    /* the newest one published, kept for the cache; -1 = none */
 };
@@ -149,8 +152,13 @@ static void use_cache(struct fp_timer *t)
     struct fp_snap_meta meta;
     int fd;
     /* what this instance has published since its start is newer than any file */
-    if (w->loaded || !w->o.state_dir || atomic_load(&w->o.page->published_revision) ||
-        watch_cache_load(w->o.state_dir, &fd, &meta) < 0)
+    if (w->loaded || !w->o.state_dir || atomic_load(&w->o.page->published_revision))
+        return;
+    if (!fp_follow_away(w->follow) && fp_loop_now_ms(w->loop) < w->start_ms + CACHE_USE_LATEST_MS) {
+        fp_timer_start(w->loop, t, CACHE_USE_AFTER_MS);
+        return;
+    }
+    if (watch_cache_load(w->o.state_dir, &fd, &meta) < 0)
         return;
     w->generation = meta.generation;
     fp_log_warn(FP_LOG_SNAPSHOT, "no database yet: serving revision %llu from the cache in %s",
@@ -292,6 +300,7 @@ struct fp_watch *fp_watch_new(struct fp_loop *loop, const struct fp_watch_option
     struct fp_follow_handlers h = {
         .arg = w, .on_state = on_state, .on_behind = on_behind, .on_fatal = on_fatal};
     w->loop = loop;
+    w->start_ms = fp_loop_now_ms(loop);
     w->o = *o;
     w->segment_fd = -1;
     w->rows.state_dir = o->state_dir;

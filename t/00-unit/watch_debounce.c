@@ -1,6 +1,6 @@
 /*
  * The watcher against a scripted follower and virtual time: debounce (L-3), loads applied as a
- * whole, removals, bad rows (P18), empty endpoint sets (O-13).
+ * whole, removals, bad rows (P18), empty endpoint sets (O-13), when a start uses the cache.
  */
 #include "watch/watch.c"
 #include "codec/codec_json.h"
@@ -14,7 +14,7 @@ static struct {
     fp_follow_row_cb row;
     fp_follow_done_cb done;
     void *arg;
-    bool since;
+    bool since, away;
     int loads, stored;
 } follow;
 
@@ -30,6 +30,11 @@ struct fp_follow *fp_follow_new(struct fp_loop *loop, const struct fp_follow_opt
 void fp_follow_free(struct fp_follow **f)
 {
     *f = NULL;
+}
+bool fp_follow_away(const struct fp_follow *f)
+{
+    (void)f;
+    return follow.away;
 }
 const struct fp_follow_commits *fp_follow_commits(const struct fp_follow *f)
 {
@@ -229,6 +234,38 @@ static void debounce(struct fp_loop *loop)
     finish(true, false, 13100);
 }
 
+/* The time a start waits before it serves its cache; more than 10 s: never. */
+static unsigned cache_after_ms(struct fp_loop *loop, struct fp_watch_options *o, bool away)
+{
+    unsigned ms = 0;
+    int before = publishes;
+    follow.away = away;
+    atomic_store(&o->page->published_revision, 0);
+    struct fp_watch *w = fp_watch_new(loop, o);
+    for (; publishes == before && ms < 10000; ms += 100)
+        fp_loop_fake_advance(loop, 100);
+    fp_watch_free(&w);
+    return ms;
+}
+
+static void cached(struct fp_loop *loop, struct fp_watch_options *o)
+{
+    char dir[] = "/tmp/fp-debounce-XXXXXX", path[256];
+    if (!mkdtemp(dir))
+        return;
+    o->state_dir = dir;
+    struct fp_watch *w = fp_watch_new(loop, o);
+    behind(20000);
+    cluster("a", GOOD, 1);
+    finish(true, true, 20000);
+    fp_watch_free(&w);
+    is_int(cache_after_ms(loop, o, true), 500, "a database that is away: the cache after 500 ms");
+    is_int(cache_after_ms(loop, o, false), 5000, "one that has not answered yet: after 5 s");
+    snprintf(path, sizeof(path), "%s/snapshot", dir);
+    unlink(path);
+    rmdir(dir);
+}
+
 int main(void)
 {
     struct fp_page *page = calloc(1, sizeof(*page));
@@ -247,6 +284,7 @@ int main(void)
     rows(loop);
     debounce(loop);
     fp_watch_free(&w);
+    cached(loop, &o);
     fp_snap_unref(&published);
     fp_pb_pool_free(&pool);
     fp_loop_free(&loop);
