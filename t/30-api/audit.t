@@ -52,10 +52,12 @@ with run():
         fp.get("/api/v1/clusters", token="nonsense", headers=from_("203.0.113.5"))
     fp.get("/api/v1/clusters", token="nonsense", headers=from_("203.0.113.6"))
     wait_until(lambda: rows("client_ip = '203.0.113.6'"), 5, "another address has its own measure")
-    ok(2 <= len(rows("client_ip = '203.0.113.5'")) <= 12, "60 failures of one address: a few rows", rows("client_ip = '203.0.113.5'"))
+    wait_until(lambda: len(rows("client_ip = '203.0.113.5'")) >= 2, what="some of 60 failures of one address have rows")
     wait_until(lambda: told() == 60, 120, "the suppressed ones are told by number")
     is_(told(), 60, "each failure is told once, alone or as a number")
-    ok(len(rows("client_ip = '203.0.113.5' AND created_at > now() - interval '60 s'")) <= 12, "within the measure of a minute")
+    most = int(pg.psql("SELECT max(n) FROM (SELECT count(*) OVER (ORDER BY created_at RANGE BETWEEN interval '60 s' PRECEDING AND CURRENT ROW) AS n"
+                       " FROM audit_logs WHERE client_ip = '203.0.113.5') x"))
+    ok(2 <= most <= 12, f"60 failures of one address: a few rows, in no minute more than its measure: {most}")
 
     # ---- forbidden
     weak = fp.post("/api/v1/tokens", {"name": "weak-one", "scopes": ["clusters:read"]}).json
@@ -116,9 +118,12 @@ with run():
     is_(pg.psql("SELECT count(*) FROM audit_log WHERE action = 'auth.token.seeded'"), "1", "§16 auth.token.seeded, by the view of the guide's name")
 
     # ---- GET /api/v1/audit-logs
+    def total():
+        return int(pg.psql("SELECT count(*) FROM audit_logs"))
+    before = total()  # a token's use is noted once a minute: a row may come at any time
     r = fp.get("/api/v1/audit-logs")
     is_((r.status, isinstance(r.json, list)), (200, True), "the query: a bare array")
-    is_(int(r.headers["X-Total-Count"]), int(pg.psql("SELECT count(*) FROM audit_logs")), "X-Total-Count")
+    ok(before <= int(r.headers["X-Total-Count"]) <= total(), "X-Total-Count")
     at = [row["createdAt"] for row in r.json]
     is_(at, sorted(at, reverse=True), "newest first")
     is_(sorted(r.json[0]), sorted(["id", "eventType", "resourceType", "resourceId", "resourceName", "oldConfiguration", "newConfiguration", "metadata",

@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
 """Rate limits, penalties, trusted proxies, CORS (contract §2.2, §2.9); shared by all workers."""
+import time
+
 from fp_harness import Flowplane, Postgres, wait_until
 from fp_tap import is_, like, ok, run
 
@@ -22,6 +24,7 @@ with run():
         return pg.psql(f"SELECT client_ip FROM audit_logs WHERE resource_name = '{name}'").strip()
 
     # ---- proxies: each write takes one of the burst of five
+    start = time.monotonic()
     is_(client_of({"X-Forwarded-For": "198.51.100.7, 203.0.113.9, 10.1.2.3"}), "203.0.113.9", "X-Forwarded-For: the right-most untrusted hop")
     is_(client_of({"X-Forwarded-For": "198.51.100.7", "Forwarded": 'for=192.0.2.1;proto=https, for="[2001:db8::17]:4711"'}),
         "2001:db8::17", "Forwarded wins, quoted IPv6 with a port")
@@ -30,7 +33,8 @@ with run():
 
     # ---- writes
     got = [fp.post("/api/v1/clusters", cluster(n)).status for n in range(6)]
-    ok(got.count(429) >= 4 and got[0] == 201, "beyond the burst: 429, whichever worker takes it", str(got))
+    allowed = 5 + (time.monotonic() - start) * 12 / 60  # the burst, and what has come since at 12 a minute
+    ok(4 + got.count(201) <= allowed and got[0] == 201, "beyond the burst: 429, whichever worker takes it", f"{got}, {allowed:.1f}")
     r = wait_until(lambda: (lambda r: r.status == 429 and r)(fp.post("/api/v1/clusters", cluster(9))))
     is_((r.status, r.json["error"]), (429, "too_many_requests"), "429 too_many_requests")
     like(r.headers["Retry-After"], r"^[1-9]\d*$", "with Retry-After")

@@ -111,7 +111,7 @@ with run():
     # ---- who connects is sent what is old: no push of that write
     trace, headers = traced(4)
     r = fp.post("/api/v1/clusters", cluster("c"), headers=headers)
-    fp.get("/api/v1/clusters")
+    fp.settle()  # by each worker: to a stream of one that had it later it would be news
     with xds.Channel(fp.xds_port) as ch:
         s = ch.ads(node_id="late")
         s.subscribe("cluster")

@@ -10,12 +10,13 @@ import fp_util as util
 from fp_harness import Flowplane, Postgres, wait_until
 
 
-def gets(fp, stop, failed):
-    """GET /healthz, a connection each, until told to stop."""
+def gets(fp, stop, failed, refused):
+    """GET with a token, a connection each, until told to stop."""
     while not stop.is_set():
         try:
-            if fp.get("/healthz", token=None, timeout=60).status != 200:
-                failed.append("status")
+            r = fp.get("/api/v1/clusters", timeout=60)
+            if r.status != 200:
+                refused.append(r)
         except OSError as e:
             failed.append(repr(e))
 
@@ -33,8 +34,8 @@ with tap.run():
     wait_until(lambda: fp.get("/readyz", token=None).status == 200, 5, "ready")
 
     # while one dies, connects to the other do not fail, and its own slot's wait for the next
-    stop, failed = threading.Event(), []
-    asker = threading.Thread(target=gets, args=(fp, stop, failed), daemon=True)
+    stop, failed, refused = threading.Event(), [], []
+    asker = threading.Thread(target=gets, args=(fp, stop, failed, refused), daemon=True)
     asker.start()
     for _ in range(3):
         victim = fp.workers()[0]
@@ -43,6 +44,7 @@ with tap.run():
     stop.set()
     asker.join()
     tap.ok(len(failed) <= 3, "at most the request in flight was lost with each worker", failed)
+    tap.is_(refused, [], "and none was told 503: a new worker accepts when it has a snapshot")
     tap.ok(len([e for e in fp.log_events() if "started worker" in e["fields"]["message"]]) >= 6, "respawns are logged")
 
     # the watcher: workers do not even notice

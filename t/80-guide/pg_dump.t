@@ -82,10 +82,13 @@ with tap.run():
             r = s.expect("cluster", 10)
             tap.is_(set(xds.names(r)), at_dump, f"{words}: a returning one is given the restored content")
 
-    # ---- into an empty database under the running instance
+    # ---- into an empty database, which takes the place of the running instance's: in an empty one of its own
+    # name the watcher would begin to make its tables beside psql
     revision = int(fp.get("/api/v1/clusters").headers["Flowplane-Revision"])
-    new_database(pg)
-    out = fp.sh(RESTORE)
+    pg.psql("CREATE DATABASE restored OWNER service", "postgres")
+    out = fp.sh(RESTORE, DATABASE_URL=pg.url("restored").replace("postgres@", "service@"))
+    pg.dropdb("flowplane")
+    pg.psql("ALTER DATABASE restored RENAME TO flowplane", "postgres")
     tap.unlike(out, "ERROR", "restore into an empty database: no error")
     wait_until(lambda: names(fp) == at_dump, 40, "REST has the restored content")
     converged("running")

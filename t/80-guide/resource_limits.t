@@ -71,7 +71,8 @@ class Proxy:
 with tap.run():
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536), hard))
-    fp = guide.Instance(Postgres())
+    # The proxies answer no PING: on a slow machine the first would be closed before the last is there.
+    fp = guide.Instance(Postgres(), FLOWPLANE_XDS_KEEPALIVE_TIME="1h")
     n = 500 // 3
     fp.api("POST", "/apply", [
         *({"kind": "cluster", **fleet.cluster(f"c{i:03}", 8000 + i, healthChecks=[{"path": "/up"}])} for i in range(500 - 2 * n)),
