@@ -198,25 +198,11 @@ static int prepare(struct master *m)
     return err;
 }
 
-/* Its own sockets, one a slot, are the least: the children inherit the limit. */
-static void raise_nofile(const struct fp_conf *c)
-{
-    int n = fp_process_nofile(c->process.nofile);
-    if (n < 0)
-        fp_log_warn(FP_LOG_MASTER, "cannot raise the limit of open files: %s", fp_err_text(n));
-    else if ((size_t)n < c->process.nofile)
-        fp_log_warn(FP_LOG_MASTER,
-                    "open files are limited to %d, process.nofile is %zu: a worker may run out of "
-                    "them before it has api.max_connections (%u) or xds.max_streams (%u)",
-                    n, (size_t)c->process.nofile, c->api.max_connections, c->xds.max_streams);
-}
-
 static int start(struct master *m)
 {
     static const int signals[] = {SIGCHLD, SIGTERM, SIGINT,   SIGQUIT, SIGHUP,
                                   SIGUSR1, SIGUSR2, SIGWINCH, 0};
     char report[8192] = "";
-    raise_nofile(m->o->conf);
     m->loop = fp_loop_new();
     m->signals = fp_signals_new(m->loop, signals, on_signal, m);
     FILE *err = fmemopen(report, sizeof report - 1, "w");

@@ -113,6 +113,7 @@ _Noreturn static void child_main(struct child *c, int channel_fd, int pidfd)
     keep(&k, channel_fd);
     keep(&k, pidfd);
     close_others(&k);
+    (void)fp_process_nofile(g->conf->process.nofile); /* the master has said what cannot be had */
     /* the terminal's signals reach the whole group; the master decides and tells by the channel */
     static const int ignored[] = {SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGWINCH, SIGPIPE};
     for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
@@ -345,6 +346,21 @@ bool master_generation_accepts(const struct generation *g)
     return false;
 }
 
+/* Its own sockets, one a slot, are the least that the master needs; what it may not have, no child
+ * may. */
+static void raise_nofile(const struct fp_conf *c)
+{
+    size_t n = c->process.nofile, now = fp_process_nofile_now();
+    int got = now < n ? fp_process_nofile(n) : (int)n;
+    if (got < 0)
+        fp_log_warn(FP_LOG_MASTER, "cannot raise the limit of open files: %s", fp_err_text(got));
+    else if ((size_t)got < n)
+        fp_log_warn(FP_LOG_MASTER,
+                    "open files are limited to %d, process.nofile is %zu: a worker may run out of "
+                    "them before it has api.max_connections (%u) or xds.max_streams (%u)",
+                    got, n, c->api.max_connections, c->xds.max_streams);
+}
+
 struct generation *master_generation_new(struct master *m, struct fp_conf *conf,
                                          const struct generation *prev, FILE *err)
 {
@@ -361,6 +377,7 @@ struct generation *master_generation_new(struct master *m, struct fp_conf *conf,
                                         .slot = i < slots_n ? (unsigned)i : 0,
                                         .respawn = {.cb = respawn_due, .arg = &g->children[i]}};
     fp_list_push_back(&m->generations, &g->link);
+    raise_nofile(conf);
     g->log_fd = master_log_open(conf);
     if (g->log_fd < 0)
         fprintf(err, "observability.log_target: cannot open %s: %s\n",

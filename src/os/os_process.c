@@ -53,8 +53,6 @@ int fp_process_nofile(size_t n)
     struct rlimit r;
     if (getrlimit(RLIMIT_NOFILE, &r))
         return -errno;
-    if (r.rlim_cur >= n)
-        return (int)n;
     struct rlimit want = {.rlim_cur = n, .rlim_max = r.rlim_max < n ? n : r.rlim_max};
     if (setrlimit(RLIMIT_NOFILE, &want) == 0) /* a higher hard limit needs CAP_SYS_RESOURCE */
         return (int)n;

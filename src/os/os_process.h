@@ -17,7 +17,7 @@ void fp_process_title_set(const char *fmt, ...) __attribute__((format(printf, 1,
  * parent-death handled through the pidfd returned in *master_pidfd (readable when the master is
  * gone; -1 in the parent).  pid, 0, or -errno. */
 pid_t fp_process_fork(int *master_pidfd);
-/* Raises the soft limit of open files to n, if need be and allowed the hard one, else as far as
+/* Makes n the soft limit of open files, if need be and allowed the hard one's too, else as far as
  * that goes.  What it is then, at most n, or -errno. */
 int fp_process_nofile(size_t n);
 size_t fp_process_nofile_now(void); /* the soft limit */

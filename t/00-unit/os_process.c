@@ -93,8 +93,15 @@ static void limits(void)
 {
     struct rlimit r;
     getrlimit(RLIMIT_NOFILE, &r);
-    is_int(fp_process_nofile(1), 1, "fewer than there are: nothing to do");
     pid_t pid = fork();
+    if (pid == 0) {
+        int got = fp_process_nofile(20);
+        struct rlimit low;
+        getrlimit(RLIMIT_NOFILE, &low);
+        _exit(got != 20 || low.rlim_cur != 20 || low.rlim_max != r.rlim_max);
+    }
+    is_int(exit_of(pid), 0, "the soft limit is lowered, the hard one left");
+    pid = fork();
     if (pid == 0) {
         struct rlimit low = {32, r.rlim_max};
         setrlimit(RLIMIT_NOFILE, &low);

@@ -65,6 +65,16 @@ with tap.run():
     asker = threading.Thread(target=gets, args=(fp, stop, failed, done), daemon=True)
     asker.start()
 
+    # class W, of the processes themselves
+    mark = len(fp.log())
+    fp.write_conf({"process.nofile": 300})
+    fp.reload()
+    reloaded(fp, mark)
+    wait_until(lambda: len(fp.children()) == 2, 10, "the old ones are gone")
+    limits = {re.search(r"Max open files +(\d+)", open(f"/proc/{p}/limits").read()).group(1) for p in fp.children()}
+    tap.is_(limits, {"300"}, "process.nofile: of the new processes")
+    fp.write_conf({"process.nofile": None})
+
     # broken in every way: the same processes, the same ports, an ERROR with file and line
     same = fp.children()
     good = fp.file.read_text()

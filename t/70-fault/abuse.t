@@ -344,10 +344,7 @@ def idle(fp):
 
 def exhausted(pg):
     """Descriptors run out in both workers: who is connected is served and follows, and accepting recovers."""
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (160, hard[1]))
     fp = Flowplane(pg, {"process.nofile": 160, "api.header_timeout": "10m"}, database="exhausted")
-    resource.setrlimit(resource.RLIMIT_NOFILE, hard)
     fp.allow("Cannot accept")
     mark = len(fp.log())
     kept = http.client.HTTPConnection("127.0.0.1", fp.api_port, timeout=util.patience())
