@@ -188,11 +188,22 @@ static void tell_ready(struct watcher *w)
     w->ready = true;
 }
 
+/* database.startup_timeout is for a server that is to answer, not for the making of its files. */
+static bool being_made(const struct watcher *w)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s/PG_VERSION", w->child->conf->database.data_dir);
+    /* when that fails, the master ends the start */
+    return w->child->pg_url && access(path, F_OK) < 0 && errno == ENOENT;
+}
+
 static void startup_due(struct fp_timer *t)
 {
     struct watcher *w = t->arg;
     struct fp_page *page = w->child->page;
-    if (atomic_load(&page->database_up) || atomic_load(&page->published_revision))
+    if (being_made(w))
+        fp_timer_start(w->loop, t, w->child->conf->database.startup_timeout_ms);
+    else if (atomic_load(&page->database_up) || atomic_load(&page->published_revision))
         tell_ready(w);
     else
         fatal(fp_arena_printf(w->arena, "Failed to connect to database\n%s", cause(w)), w);

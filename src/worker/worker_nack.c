@@ -11,11 +11,12 @@
 #include "store/store_nack.h"
 #include "worker/worker_int.h"
 
-#define BATCH_N  200
-#define QUEUE_N  10000
-#define RETRY_MS 2000
-#define ADOPT_MS 60000
-#define ADOPT_N  1000
+#define BATCH_N   200
+#define QUEUE_N   10000
+#define RETRY_MS  2000
+#define UNREAD_MS 250
+#define ADOPT_MS  60000
+#define ADOPT_N   1000
 
 struct entry {
     struct fp_list link;
@@ -177,6 +178,12 @@ static void on_adopt(struct fp_timer *t)
 {
     struct worker_nacks *q = t->arg;
     const struct fp_store_nack_filter f = {.open = true, .limit = ADOPT_N};
+    const struct fp_page *page = q->worker->child->page;
+    /* before the watcher has loaded it, the database may lack its tables */
+    if (!atomic_load(&page->published_revision) || atomic_load(&page->source_cache)) {
+        fp_timer_start(q->worker->loop, t, UNREAD_MS);
+        return;
+    }
     fp_store_nacks_list(q->worker->store, &f, on_open_one, q);
 }
 

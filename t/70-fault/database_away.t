@@ -130,7 +130,8 @@ with run():
 
     # the last second before the stop: published, but not yet in the cache
     wait_until(lambda: fp.post("/api/v1/clusters", cluster("latest")).status in (201, 409), 10, "one more write")
-    wait_until(lambda: "latest" in xds.names(snapshot_of(fp.xds_port)), 5, "published")
+    fp.settle()
+    ok("latest" in xds.names(snapshot_of(fp.xds_port)), "published")
     pg.stop(immediate=True)
     processes_die_while_away(fp, base)
     pg.start()

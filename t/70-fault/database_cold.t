@@ -41,7 +41,7 @@ def cached(pg, fp):
     """Stopped, database stopped, started: the last known good snapshot, and it says so."""
     wait_until((fp.state_dir / "snapshot").exists, 5, "the first cache")
     fp.api("POST", "/clusters", cluster("kept"))
-    wait_until(lambda: "kept" in xds.names(snapshot_of(fp.xds_port)), 5, "published")
+    fp.settle()
     before = snapshot_of(fp.xds_port)
     rest = fp.get("/api/v1/clusters").raw
     is_(fp.stop(), 0, "stopped in order")

@@ -82,8 +82,9 @@ def locked(pg, fp, follower):
     ok(STATEMENT / 2 <= took, f"while it is still held, after most of the statement timeout ({took:.1f} s)")
     is_(fp.get("/api/v1/clusters/base").status, 200, "reads go on")
     is_(len(snapshot_of(fp.xds_port, "locked").resources) > 1, True, "xDS goes on")
-    waiting = pg.psql("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name LIKE 'flowplane%'")
-    is_(waiting, "0", "no backend of ours is left waiting for the lock")
+    wait_until(lambda: pg.psql("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name LIKE 'flowplane%'")
+               == "0", 10, "no backend of ours waits for the lock")
+    ok(True, "no backend of ours is left waiting for the lock")
     db.rollback()
     db.close()
     is_(fp.get("/api/v1/clusters/locked").status, 404, "what was refused was not written")
@@ -94,25 +95,23 @@ def locked(pg, fp, follower):
 
 def full(pg, fp, follower):
     """Others take every connection there is."""
-    others = []
+    others = [pg.connect()]
     fp.allow("too many")
-    pg.cut("application_name LIKE 'flowplane%'")
-    try:
-        while True:
-            others.append(pg.connect())
-    except Exception:
-        pass
-    with Readers(fp, "/api/v1/clusters/base") as readers:
-        pg_left = others.pop()
-        with pg_left.cursor() as c:
+
+    def refused():
+        """Ours end, others take their place; until none of ours was quicker."""
+        with others[0].cursor() as c:
             c.execute("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name LIKE 'flowplane%'")
-        others.append(pg_left)
         try:
             while True:
                 others.append(pg.connect())
         except Exception:
             pass
-        r = wait_until(lambda: (lambda r: r if r.status == 503 else None)(fp.post("/api/v1/clusters", cluster("full"))), 20)
+        r = fp.post("/api/v1/clusters", cluster("full"))
+        return r if r.status == 503 else None
+
+    with Readers(fp, "/api/v1/clusters/base") as readers:
+        r = wait_until(refused, 20, "no connection is left")
         is_(r.headers["Retry-After"], "2", f"all {len(others)} connections taken by others: 503 with Retry-After")
         ok("base" in xds.names(snapshot_of(fp.xds_port)), "xDS goes on")
         for o in others:

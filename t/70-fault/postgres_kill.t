@@ -5,6 +5,7 @@ import re
 import signal
 import time
 
+import fp_util as util
 import fp_xds as xds
 from fp_harness import Flowplane, Postgres, wait_until
 from fp_load import Follower, Writers, cluster, snapshot_of
@@ -35,7 +36,10 @@ def killed_backend(pg, fp, follower):
         for kind in ("'flowplane'", "'flowplane-listen'"):
             n = len(writers.acknowledged())
             wait_until(lambda: len(writers.acknowledged()) > n + 20, 15, "writes flow")
-            os.kill(backends(pg, f"application_name = {kind}")[0], signal.SIGKILL)
+            victim = wait_until(lambda: backends(pg, f"application_name = {kind}"), 20, f"a session of {kind}")[0]
+            before = backends(pg)
+            os.kill(victim, signal.SIGKILL)
+            wait_until(lambda: not any(map(util.alive, before)), 20, "the postmaster has noticed")
             wait_until(lambda: pg.is_up(), 20)
             n = len(writers.acknowledged())
             wait_until(lambda: len(writers.acknowledged()) > n + 20, 20, "and again, by themselves")
@@ -123,7 +127,8 @@ def restored(pg, fp, follower, n, between=lambda: None, what="a restored dump"):
     pg.psql(f"ALTER DATABASE restored RENAME TO {pg.database}", "postgres")
     follower.wait(lambda names: names == kept, 20, "the restored state")
     ok(True, f"{what}: streams converge to it")
-    is_({c["name"] for c in fp.api("GET", "/clusters")}, kept, "REST too, not 503: it waits for no revision that is gone")
+    wait_until(lambda: {c["name"] for c in fp.api("GET", "/clusters")} == kept, 10, "the restored state at the other worker")
+    ok(True, "REST too, not 503: it waits for no revision that is gone")
     writable(fp, f"after-restore{n}")
     follower.wait(lambda names: f"after-restore{n}" in names, 5)
     ok(int(pg.psql("SELECT revision FROM config_revision")) > revision, "revisions never go back (new epoch)")
