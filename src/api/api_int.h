@@ -218,8 +218,11 @@ bool api_reference_found(const struct fp_snap *s, const struct fp_store_write *w
                          const struct fp_ref *ref);
 bool api_reference_must_exist(const struct fp_store_write *w, const struct fp_ref *ref);
 /* Adds a warning `missing_reference` (§2.2) to c->resource for each name that may be absent, and
- * is.  None while the snapshot is behind what this instance committed: it may be there already. */
-void api_reference_warn(struct fp_api_call *c, const struct fp_store_write *w);
+ * is: in the snapshot (dry runs), or as the transaction of the write has found. */
+void api_reference_warn(struct fp_api_call *c, const struct fp_snap *s,
+                        const struct fp_store_write *w);
+void api_reference_absent(struct fp_api_call *c, const struct fp_store_result *res);
+const char *api_reference_text(struct fp_arena *a, enum fp_kind kind, struct fp_str name);
 
 /* api_option.c: an integer parameter, 0 when absent; what is no integer becomes a problem */
 uint64_t api_query_clamped(struct fp_api_call *c, const char *parameter, int64_t least,

@@ -1,7 +1,7 @@
 /*
- * References of a resource that is written (contract §5.9), looked up in the snapshot.  Runs in
- * workers.  Whether one may be missing is decided in the transaction, never here: this is for dry
- * runs and warnings.
+ * References of a resource that is written (contract §5.9): looked up in the snapshot for dry runs,
+ * and the warning about those that are missing though they may be.  Runs in workers.  For a write
+ * both are decided in its transaction, never here.
  */
 #include "api/api_int.h"
 
@@ -44,26 +44,40 @@ static bool is_plain(struct fp_str name)
     return true;
 }
 
-void api_reference_warn(struct fp_api_call *c, const struct fp_store_write *w)
+const char *api_reference_text(struct fp_arena *a, enum fp_kind kind, struct fp_str name)
+{
+    return fp_arena_printf(a, "%s '%.*s' does not exist", fp_kinds[kind].title,
+                           FP_STR_ARG(is_plain(name) ? name : FP_STR("?")));
+}
+
+static void warn(struct fp_api_call *c, enum fp_kind kind, struct fp_str name)
 {
     struct fp_model_resource *m = c->resource;
-    if (fp_snap_meta(c->snap)->revision < atomic_load(&c->api->o.page->committed_revision))
-        return;
-    struct fp_model_warning *all =
-        fp_arena_alloc(c->r->arena, (m->warnings_n + w->refs_n + 1) * sizeof(*all));
+    struct fp_model_warning *all = fp_arena_alloc(c->r->arena, (m->warnings_n + 1) * sizeof(*all));
     if (m->warnings_n)
         memcpy(all, m->warnings, m->warnings_n * sizeof(*all));
     m->warnings = all;
-    for (size_t i = 0; i < w->refs_n; i++) {
-        const struct fp_ref *ref = &w->refs[i];
-        if (!is_told(ref) || api_reference_must_exist(w, ref) ||
-            api_reference_found(c->snap, w, ref))
-            continue;
-        all[m->warnings_n++] = (struct fp_model_warning){
-            .code = "missing_reference",
-            .message =
-                fp_arena_printf(c->r->arena, "%s '%.*s' does not exist", fp_kinds[ref->kind].title,
-                                FP_STR_ARG(is_plain(ref->name) ? ref->name : FP_STR("?"))),
-        };
+    all[m->warnings_n] = (struct fp_model_warning){
+        .code = "missing_reference", .message = api_reference_text(c->r->arena, kind, name)};
+    for (size_t i = 0; i < m->refs_n; i++)
+        if (m->refs[i].kind == kind && fp_str_eq(m->refs[i].name, name))
+            all[m->warnings_n].pointer = m->refs[i].pointer;
+    m->warnings_n++;
+}
+
+void api_reference_absent(struct fp_api_call *c, const struct fp_store_result *res)
+{
+    for (size_t i = 0; i < res->names_n; i++) {
+        struct fp_str name, kind = fp_str_split(res->names[i], '/', &name);
+        warn(c, fp_kind_by_name(kind), name);
     }
+}
+
+void api_reference_warn(struct fp_api_call *c, const struct fp_snap *s,
+                        const struct fp_store_write *w)
+{
+    for (size_t i = 0; i < w->refs_n; i++)
+        if (is_told(&w->refs[i]) && !api_reference_must_exist(w, &w->refs[i]) &&
+            !api_reference_found(s, w, &w->refs[i]))
+            warn(c, w->refs[i].kind, w->refs[i].name);
 }

@@ -8,6 +8,7 @@
 #include "core/core_assert.h"
 #include "obs/obs_metric.h"
 
+#define MUST_EXIST       (1u << FP_KIND_CLUSTER | 1u << FP_KIND_SECRET) /* contract §5.9 */
 #define APPLY_TIMEOUT_MS 60000 /* 100,000 rows take longer than database.statement_timeout */
 
 const enum fp_kind api_set_kinds[] = {FP_KIND_ENDPOINT, FP_KIND_CLUSTER, FP_KIND_ROUTE,
@@ -102,10 +103,11 @@ static void keep_refs(struct api_set *s, const struct fp_model_resource *m, cons
     struct fp_arena *a = s->c->r->arena;
     for (size_t i = 0; i < m->refs_n; i++) {
         const struct fp_ref *ref = &m->refs[i];
-        if (ref->kind != FP_KIND_CLUSTER && ref->kind != FP_KIND_SECRET)
-            continue; /* all others may come later (contract §5.9) */
+        if (ref->kind == FP_KIND_ENDPOINT)
+            continue; /* may come later, and nobody is told (contract §5.9) */
         struct api_set_ref keep = {
             .item = s->n,
+            .kind = ref->kind,
             .name = fp_arena_str(a, ref->name),
             .pointer = fp_arena_printf(a, "%s%s", pointer, ref->pointer ? ref->pointer : ""),
         };
@@ -153,11 +155,12 @@ void api_set_delete(struct api_set *s, enum fp_kind kind, struct fp_str name)
 /* ---- what is wrong with it */
 
 /* The reference of that member to that name, in the body. */
-static const char *ref_pointer(const struct api_set *s, const struct fp_store_applied_row *row)
+static const char *ref_pointer(const struct api_set *s, int item, unsigned kinds,
+                               struct fp_str name)
 {
     const struct api_set_ref *refs = (const void *)s->refs.data;
     for (size_t i = 0; i < s->refs.len / sizeof(*refs); i++)
-        if (refs[i].item == row->item && fp_str_eq(refs[i].name, row->detail))
+        if (refs[i].item == item && kinds & 1u << refs[i].kind && fp_str_eq(refs[i].name, name))
             return refs[i].pointer;
     return "";
 }
@@ -193,7 +196,8 @@ static int tell_trouble(struct api_set *s, const struct fp_store_applied_row *ro
                        "%.*s is taken by another listener", FP_STR_ARG(row->detail));
         return 409;
     case FP_TROUBLE_MISSING:
-        fp_problem_add(ps, body ? ref_pointer(s, row) : "", FP_P_REFERENCE_NOT_FOUND,
+        fp_problem_add(ps, body ? ref_pointer(s, row->item, MUST_EXIST, row->detail) : "",
+                       FP_P_REFERENCE_NOT_FOUND,
                        "%s '%.*s' names '%.*s', which does not exist after this set", kind,
                        FP_STR_ARG(name), FP_STR_ARG(row->detail));
         return 400;
@@ -203,6 +207,13 @@ static int tell_trouble(struct api_set *s, const struct fp_store_applied_row *ro
                        FP_STR_ARG(api_call_reads(s->c, row->detail)
                                       ? row->detail
                                       : FP_STR("a resource that this token may not read")));
+        return 409;
+    case FP_TROUBLE_GENERATED:
+        fp_problem_add(ps, body ? fp_pointer_push(a, at, FP_STR("name")) : "", FP_P_ALREADY_EXISTS,
+                       row->kind == FP_KIND_ENDPOINT
+                           ? "a cluster generates the endpoint set '%.*s'"
+                           : "the endpoint set that cluster '%.*s' generates exists as a row",
+                       FP_STR_ARG(name));
         return 409;
     case FP_TROUBLE_N:
         break;
@@ -257,6 +268,23 @@ static bool refused(struct api_set *s, const struct fp_store_applied *res)
 }
 
 /* ---- what was done */
+
+/* Missing after the set, though it may be: a warning as of the members. */
+static void tell_absent(struct api_set *s, const struct fp_store_applied *res)
+{
+    struct fp_arena *a = s->c->r->arena;
+    for (size_t i = 0; i < res->absent_n && json_array_size(s->warnings) < FP_PROBLEMS_MAX; i++) {
+        struct fp_store_applied_row row;
+        fp_store_applied_absent(res, i, &row);
+        struct fp_str name, word = fp_str_split(row.detail, '/', &name);
+        enum fp_kind kind = fp_kind_by_name(word);
+        json_array_append_new(
+            s->warnings,
+            json_pack("{s:s, s:s, s:s}", "code", "missing_reference", "pointer",
+                      s->conflict_status ? "" : ref_pointer(s, row.item, 1u << kind, name),
+                      "message", api_reference_text(a, kind, name)));
+    }
+}
 
 static void headers(struct api_set *s, uint64_t revision)
 {
@@ -404,6 +432,7 @@ static void applied(const struct fp_store_applied *res, void *arg)
                      res->outcome == FP_APPLIED_REFUSED || res->outcome == FP_APPLIED_UNAVAILABLE);
     if (refused(s, res))
         return;
+    tell_absent(s, res);
     if (s->apply.dry_run)
         dry_answer(s, res);
     else

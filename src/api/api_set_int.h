@@ -22,8 +22,9 @@ struct api_slices {
 };
 void api_slices_run(struct api_slices *s);
 
-struct api_set_ref { /* of a member, to a cluster or secret: where in the body it stands */
+struct api_set_ref { /* of a member, to a cluster, secret or route: where in the body it stands */
     int item;
+    enum fp_kind kind;
     struct fp_str name;
     const char *pointer;
 };

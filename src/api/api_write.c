@@ -138,6 +138,17 @@ bool api_write_refused(struct fp_api_call *c, const struct fp_store_result *res)
                  fp_arena_printf(c->r->arena, "%.*s:%d is taken by another listener",
                                  FP_STR_ARG(c->resource->address), c->resource->port));
         return true;
+    case FP_STORE_SET_TAKEN:
+        conflict(c, "/name", FP_P_ALREADY_EXISTS,
+                 c->route->kind == FP_KIND_ENDPOINT
+                     ? "a cluster generates the endpoint set of this name"
+                     : "the endpoint set that this cluster generates exists as a row of its own");
+        return true;
+    case FP_STORE_TEAM:
+        api_fail(c, 403, NULL, NULL,
+                 "forbidden: only an unscoped token may change the team of %s '%.*s'",
+                 fp_kinds[c->route->kind].name, FP_STR_ARG(c->resource->name));
+        return true;
     case FP_STORE_STALE:
         fp_problem_add(c->problems, "", FP_P_STALE_VERSION, "the current version is %lld",
                        (long long)res->version);
@@ -207,6 +218,7 @@ static void written(const struct fp_store_result *res, void *arg)
     }
     if (api_write_refused(c, res))
         return;
+    api_reference_absent(c, res);
     struct fp_model_row row = {
         .id = res->id,
         .name = m->name,
@@ -309,41 +321,12 @@ struct fp_store_write api_store_write(struct fp_api_call *c, const struct fp_mod
     return w;
 }
 
-/* An endpoint set under a name that a cluster generates (contract §5.2.2).  Looked up in the
- * snapshot: a race leaves the row out of what is served, with a line in the log. */
-static bool generated(struct fp_api_call *c, struct fp_str set)
-{
-    struct fp_snap *s = c->snap;
-    struct fp_snap_entry e;
-    for (uint32_t i = 0, n = fp_snap_count(s, FP_KIND_CLUSTER); i < n; i++) {
-        fp_snap_at(s, FP_KIND_CLUSTER, i, &e);
-        for (uint32_t r = 0; e.rest.data && r < e.refs_n; r++) {
-            enum fp_kind kind;
-            struct fp_str name;
-            fp_snap_ref_at(s, &e, r, &kind, &name);
-            if (kind != FP_KIND_ENDPOINT || !fp_str_eq(name, set))
-                continue;
-            json_t *v = fp_json_parse(c->r->arena, e.rest, 2 * API_JSON_DEPTH, c->problems);
-            if (json_array_size(json_object_get(json_object_get(v, "config"), "endpoints"))) {
-                conflict(c, "/name", FP_P_ALREADY_EXISTS,
-                         fp_arena_printf(c->r->arena, "cluster '%.*s' generates this endpoint set",
-                                         FP_STR_ARG(e.name)));
-                return true;
-            }
-        }
-    }
-    return false;
-}
-
 void api_create(struct fp_api_call *c)
 {
     int64_t if_version;
     if (!read_request(c, &if_version) || !read_body(c, FP_STR_NULL))
         return;
-    if (c->route->kind == FP_KIND_ENDPOINT && generated(c, c->resource->name))
-        return;
     struct fp_store_write w = api_store_write(c, c->resource);
-    api_reference_warn(c, &w);
     if (c->options.dry_run)
         api_dry_create(c, &w);
     else
@@ -365,7 +348,6 @@ void api_replace(struct fp_api_call *c)
         return;
     struct fp_store_write w = api_store_write(c, c->resource);
     w.if_version = if_version;
-    api_reference_warn(c, &w);
     if (c->options.dry_run)
         api_dry_replace(c, &w);
     else

@@ -32,11 +32,14 @@ bool fp_store_up(
 const char *fp_store_last_error(void);
 
 enum fp_store_outcome {
+    /* With these two result.names[] are "kind/name" of what is missing, though it may be. */
     FP_STORE_DONE,
     FP_STORE_UNCHANGED, /* a replace with the same content: nothing was written */
     FP_STORE_NOT_FOUND,
     FP_STORE_NAME_TAKEN,
     FP_STORE_ADDRESS_TAKEN, /* listeners */
+    FP_STORE_SET_TAKEN,     /* an endpoint set that a cluster generates, or would */
+    FP_STORE_TEAM,          /* only a writer without teams may change a row's team */
     FP_STORE_STALE,         /* ifMatch: result.version is the current one */
     FP_STORE_MISSING_REFS,  /* result.names[] are the targets that do not exist */
     FP_STORE_REFERENCED,    /* delete: result.names[] are "kind/name" of the users */

@@ -14,7 +14,7 @@ enum { C_WHAT, C_ITEM, C_KIND, C_NAME, C_ACTION, C_VERSION, C_FROM, C_WAS, C_DET
 
 const char *const fp_store_step_names[FP_STEP_N] = {"create", "update", "delete", "unchanged"};
 static const char *const trouble_names[FP_TROUBLE_N] = {
-    "taken", "protected", "team", "owned", "address", "missing", "referenced"};
+    "taken", "protected", "team", "owned", "address", "missing", "referenced", "generated"};
 
 struct call {
     struct store_request *r;
@@ -123,14 +123,8 @@ static int by_name(struct fp_str s, const char *const *names, int n)
     FP_UNREACHABLE(); /* our own function's words */
 }
 
-void fp_store_applied_row(const struct fp_store_applied *a, size_t i,
-                          struct fp_store_applied_row *out)
+static void read_row(const PGresult *r, int row, struct fp_store_applied_row *out)
 {
-    const PGresult *r = a->rows;
-    int row = (int)i + 1; /* behind the head */
-    bool refused = a->outcome == FP_APPLIED_TROUBLE;
-    struct fp_str action = store_cell(r, row, C_ACTION);
-    FP_ASSERT(i < a->rows_n);
     *out = (struct fp_store_applied_row){
         .item = PQgetisnull(r, row, C_ITEM) ? -1 : (int)store_cell_i64(r, row, C_ITEM),
         .kind = fp_kind_by_name(store_cell(r, row, C_KIND)),
@@ -140,7 +134,23 @@ void fp_store_applied_row(const struct fp_store_applied *a, size_t i,
         .was = store_cell(r, row, C_WAS),
         .detail = store_cell(r, row, C_DETAIL),
     };
-    if (refused)
+}
+
+void fp_store_applied_absent(const struct fp_store_applied *a, size_t i,
+                             struct fp_store_applied_row *out)
+{
+    FP_ASSERT(i < a->absent_n);
+    read_row(a->rows, (int)(1 + a->rows_n + i), out);
+}
+
+void fp_store_applied_row(const struct fp_store_applied *a, size_t i,
+                          struct fp_store_applied_row *out)
+{
+    int row = (int)i + 1; /* behind the head */
+    struct fp_str action = store_cell(a->rows, row, C_ACTION);
+    FP_ASSERT(i < a->rows_n);
+    read_row(a->rows, row, out);
+    if (a->outcome == FP_APPLIED_TROUBLE)
         out->trouble = (enum fp_store_trouble)by_name(action, trouble_names, FP_TROUBLE_N);
     else
         out->step = (enum fp_store_step)by_name(action, fp_store_step_names, FP_STEP_N);
@@ -184,6 +194,8 @@ static void answered(const struct store_answer *a, void *arg)
         out.revision = (uint64_t)store_cell_i64(a->result, 0, C_VERSION);
         out.rows = a->result;
         out.rows_n = (size_t)PQntuples(a->result) - 1;
+        while (out.rows_n && fp_str_eq_c(store_cell(a->result, (int)out.rows_n, C_WHAT), "absent"))
+            out.rows_n--, out.absent_n++;
     }
     call->cb(&out, call->arg);
 }

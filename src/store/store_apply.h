@@ -39,6 +39,7 @@ enum fp_store_trouble {
     FP_TROUBLE_ADDRESS,    /* detail: "address:port" */
     FP_TROUBLE_MISSING,    /* detail: what it names and what does not exist */
     FP_TROUBLE_REFERENCED, /* deletions; detail: "kind/name" of a user */
+    FP_TROUBLE_GENERATED,  /* an endpoint set that a cluster generates, or would */
     FP_TROUBLE_N
 };
 struct fp_store_applied_row {
@@ -61,11 +62,15 @@ struct fp_store_applied { /* borrowed for the callback */
         FP_APPLIED_UNAVAILABLE, /* 503 */
     } outcome;
     uint64_t revision; /* of the commit; the current one otherwise */
-    size_t rows_n;
-    const void *rows; /* for fp_store_applied_row */
+    size_t rows_n, absent_n;
+    const void *rows; /* for the two below */
 };
 void fp_store_applied_row(const struct fp_store_applied *a, size_t i,
                           struct fp_store_applied_row *out);
+/* A name that is missing after the set, though it may be: item, kind and name of the member,
+ * detail "kind/name" of what it names. */
+void fp_store_applied_absent(const struct fp_store_applied *a, size_t i,
+                             struct fp_store_applied_row *out);
 typedef void (*fp_store_apply_cb)(const struct fp_store_applied *a, void *arg);
 void fp_store_apply(struct fp_store *s, const struct fp_store_apply *a, fp_store_apply_cb cb,
                     void *arg);

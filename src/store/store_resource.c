@@ -28,6 +28,7 @@ static const struct {
     {"done", FP_STORE_DONE},           {"unchanged", FP_STORE_UNCHANGED},
     {"stale", FP_STORE_STALE},         {"missing", FP_STORE_MISSING_REFS},
     {"protected", FP_STORE_PROTECTED}, {"referenced", FP_STORE_REFERENCED},
+    {"generated", FP_STORE_SET_TAKEN}, {"team", FP_STORE_TEAM},
 };
 
 static void json_member(struct fp_buf *b, const char *key, struct fp_str s)
@@ -88,13 +89,21 @@ static bool must_exist(const struct fp_store_write *w, const struct fp_ref *ref)
     return ref->kind == FP_KIND_SECRET || (ref->kind == FP_KIND_CLUSTER && !external(w, ref->name));
 }
 
+/* May be missing, and is worth a word then; clusters are served without an endpoint set. */
+static bool is_told(const struct fp_store_write *w, const struct fp_ref *ref)
+{
+    return !must_exist(w, ref) && (ref->kind == FP_KIND_ROUTE || ref->kind == FP_KIND_SECRET ||
+                                   (ref->kind == FP_KIND_CLUSTER && !external(w, ref->name)));
+}
+
 void store_refs_json(struct fp_buf *b, const struct fp_store_write *w)
 {
     fp_buf_append_byte(b, '[');
     for (size_t i = 0; i < w->refs_n; i++) {
         const struct fp_ref *ref = &w->refs[i];
-        fp_buf_printf(b, "%s{\"kind\":\"%s\",\"check\":%s,\"name\":", i ? "," : "",
-                      fp_kinds[ref->kind].name, must_exist(w, ref) ? "true" : "false");
+        fp_buf_printf(b, "%s{\"kind\":\"%s\",\"check\":%s%s,\"name\":", i ? "," : "",
+                      fp_kinds[ref->kind].name, must_exist(w, ref) ? "true" : "false",
+                      is_told(w, ref) ? ",\"tell\":true" : "");
         fp_buf_append_json(b, ref->name);
         fp_buf_append_byte(b, '}');
     }

@@ -1,5 +1,5 @@
 /*
- * The statements of resources: functions of the database (sql/0010), whose plans stay with the
+ * The statements of resources: functions of the database (sql/0011), whose plans stay with the
  * connection; as text they cost more to plan than to run.  All of them give the columns of enum in
  * store_resource.c.  No session state, no names: they pass through a pooler in transaction mode
  * (contract §14).

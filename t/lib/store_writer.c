@@ -23,9 +23,21 @@ struct write {
     uint64_t start_ms;
 };
 
-static const char *const outcomes[] = {"done",          "unchanged", "not_found",    "name_taken",
-                                       "address_taken", "stale",     "missing_refs", "referenced",
-                                       "protected",     "refused",   "unavailable"};
+static const char *const outcomes[] = {
+    [FP_STORE_DONE] = "done",
+    [FP_STORE_UNCHANGED] = "unchanged",
+    [FP_STORE_NOT_FOUND] = "not_found",
+    [FP_STORE_NAME_TAKEN] = "name_taken",
+    [FP_STORE_ADDRESS_TAKEN] = "address_taken",
+    [FP_STORE_SET_TAKEN] = "set_taken",
+    [FP_STORE_TEAM] = "team",
+    [FP_STORE_STALE] = "stale",
+    [FP_STORE_MISSING_REFS] = "missing_refs",
+    [FP_STORE_REFERENCED] = "referenced",
+    [FP_STORE_PROTECTED] = "protected",
+    [FP_STORE_REFUSED] = "refused",
+    [FP_STORE_UNAVAILABLE] = "unavailable",
+};
 
 static void on_answer(const struct fp_store_result *r, void *arg)
 {
