@@ -9,7 +9,7 @@ from fp_h2 import Client, S, ev
 from fp_harness import Flowplane, Postgres, wait_until
 from fp_load import Follower
 from fp_metrics import scrape, value
-from fp_tap import diag, is_, ok, run
+from fp_tap import diag, is_, ok, patiently, run
 
 ADS = "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources"
 PAD, CLUSTERS = 300_000, 20  # an answer of 6 MB: more than the kernel takes for a peer that does not read
@@ -143,9 +143,11 @@ def blocked_neighbour(fp):
     c.raw.close()
 
 
-with run():
-    pg = Postgres()
-    fp = Flowplane(pg, {"xds.write_timeout": f"{TIMEOUT}s", "xds.keepalive_time": "60s"})
+def scene(pg, scale):
+    global TIMEOUT
+    TIMEOUT = int(4 * util.SLOW * scale)
+    pg.createdb(f"x{scale}")
+    fp = Flowplane(pg, {"xds.write_timeout": f"{TIMEOUT}s", "xds.keepalive_time": f"{15 * TIMEOUT}s"}, database=f"x{scale}")
     for i in range(CLUSTERS):
         fp.api("POST", "/clusters", fat(f"fat{i}", 0))
     pids = fp.workers()
@@ -163,3 +165,9 @@ with run():
     wait_until(lambda: value(scrape(fp), "flowplane_xds_write_timeouts_total") == 2, 10, "both time-outs are counted")
     ok(value(scrape(fp), "flowplane_xds_coalesced_pushes_total") > 0, "and states that were never sent to them")
     is_(fp.workers(), pids, "the workers are the same processes")
+    fp.stop()
+
+
+with run():
+    pg = Postgres()
+    patiently(lambda scale: scene(pg, scale))  # several updates must fit into the time-out
