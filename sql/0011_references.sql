@@ -2,27 +2,23 @@
 -- (contract §5.9), endpoint sets that a cluster generates (§5.2.2), rows that a team's token would move to another
 -- team (§4.5).
 
--- Is it there for a row of that team?
-CREATE FUNCTION flowplane_there(kind text, name text, of_team text) RETURNS boolean LANGUAGE plpgsql AS $$
-#variable_conflict use_variable
-BEGIN
-    RETURN EXISTS (
-        SELECT FROM clusters t WHERE kind = 'cluster' AND t.name = name
-            AND (of_team IS NULL OR t.team IS NULL OR t.team = of_team)
-        UNION ALL
-        SELECT FROM routes t WHERE kind = 'route' AND t.name = name
-            AND (of_team IS NULL OR t.team IS NULL OR t.team = of_team)
-        UNION ALL
-        SELECT FROM secrets t WHERE kind = 'secret' AND t.name = name
-            AND (of_team IS NULL OR t.team IS NULL OR t.team = of_team));
-END $$;
-
 -- "kind/name" of references the server wants to tell of when they are missing.
 CREATE FUNCTION flowplane_absent(refs jsonb, of_team text) RETURNS text[] LANGUAGE plpgsql AS $$
 BEGIN
     RETURN ARRAY(
         SELECT DISTINCT (r ->> 'kind') || '/' || (r ->> 'name') FROM jsonb_array_elements(refs) r
-        WHERE (r ->> 'tell')::boolean AND NOT flowplane_there(r ->> 'kind', r ->> 'name', of_team));
+        WHERE (r ->> 'tell')::boolean AND NOT EXISTS (
+            SELECT FROM clusters t
+            WHERE r ->> 'kind' = 'cluster' AND t.name = r ->> 'name'
+                AND (of_team IS NULL OR t.team IS NULL OR t.team = of_team)
+            UNION ALL
+            SELECT FROM routes t
+            WHERE r ->> 'kind' = 'route' AND t.name = r ->> 'name'
+                AND (of_team IS NULL OR t.team IS NULL OR t.team = of_team)
+            UNION ALL
+            SELECT FROM secrets t
+            WHERE r ->> 'kind' = 'secret' AND t.name = r ->> 'name'
+                AND (of_team IS NULL OR t.team IS NULL OR t.team = of_team)));
 END $$;
 
 -- Is there the other side of an endpoint set: a cluster that generates it, or a row that this cluster would generate?
@@ -298,8 +294,18 @@ BEGIN
         SELECT coalesce(jsonb_agg(jsonb_build_array(x.item, x.kind, x.name, x.target)), '[]') INTO absent
         FROM (SELECT i.item, i.kind, i.name, (r ->> 'kind') || '/' || (r ->> 'name') AS target
               FROM unnest(items) i, jsonb_array_elements(i.refs) r
-              WHERE i.action = 'put' AND (r ->> 'tell')::boolean
-                  AND NOT flowplane_there(r ->> 'kind', r ->> 'name', i.team)
+              WHERE i.action = 'put' AND (r ->> 'tell')::boolean AND NOT EXISTS (
+                  SELECT FROM clusters t
+                  WHERE r ->> 'kind' = 'cluster' AND t.name = r ->> 'name'
+                      AND (i.team IS NULL OR t.team IS NULL OR t.team = i.team)
+                  UNION ALL
+                  SELECT FROM routes t
+                  WHERE r ->> 'kind' = 'route' AND t.name = r ->> 'name'
+                      AND (i.team IS NULL OR t.team IS NULL OR t.team = i.team)
+                  UNION ALL
+                  SELECT FROM secrets t
+                  WHERE r ->> 'kind' = 'secret' AND t.name = r ->> 'name'
+                      AND (i.team IS NULL OR t.team IS NULL OR t.team = i.team))
               ORDER BY i.item LIMIT 100) x;
         WITH j AS MATERIALIZED (
             SELECT c.name AS cluster, e.name AS endpoint
