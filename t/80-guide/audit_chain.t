@@ -116,7 +116,9 @@ with tap.run():
     outside = verify()[1]
     tap.ok(int(outside) >= 1 and verify()[2] == "", "told as outside the chain", outside)
     fp.env["FLOWPLANE_AUDIT_HASH_CHAIN"] = "true"
+    mark = len(fp.log())
     fp.restart()
+    fp.wait_log("audit rows are chained by hashes", start=mark)
     fp.api("POST", "/clusters", fleet.cluster("again", 80))
     tap.is_(pg.psql("SELECT chain IS NOT NULL FROM audit_logs WHERE resource_name = 'again'"), "t", "on again: chained")
     tap.is_(verify()[2], "", "whole")

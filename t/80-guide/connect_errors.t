@@ -13,8 +13,12 @@ with tap.run():
     fp.api("POST", "/clusters", {"name": "survives", "endpoints": ["127.0.0.1:80"]})
     fp.stop()
     pg.stop()
-    for f in fp.state_dir.iterdir():  # a container without a volume has no snapshot cache
-        f.unlink()
+
+    def forget():
+        """A container without a volume has no snapshot cache."""
+        for f in fp.state_dir.iterdir():
+            f.unlink()
+    forget()
     fp.env["FLOWPLANE_DATABASE_STARTUP_TIMEOUT"] = "1s"
     start = len(fp.log())
     fp.fails("Error: Failed to connect to database\n")
@@ -27,14 +31,16 @@ with tap.run():
 
     # restart: unless-stopped
     pg.start()
+    fp.env.pop("FLOWPLANE_DATABASE_STARTUP_TIMEOUT")
     fp.start()
     tap.is_(fp.get("/api/v1/clusters/survives", token=None).status, 401, "the next start works")
     tap.is_(pg.psql("SELECT count(*) FROM clusters WHERE name = 'survives'"), "1", "the data survived")
     fp.stop()
-    fp.env.pop("FLOWPLANE_DATABASE_STARTUP_TIMEOUT")
 
     # a database that comes a little later is waited for
     pg.stop()
+    forget()
+    fp.env["FLOWPLANE_DATABASE_STARTUP_TIMEOUT"] = "10m"
     fp.start(wait="alive")
     tap.is_(fp.get("/readyz", token=None).status, 503, "the database is awaited: alive, not ready")
     pg.start()

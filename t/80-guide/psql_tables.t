@@ -45,5 +45,6 @@ with tap.run():
     fp.stop()
     pg.createdb("named")
     fp = guide.Instance(pg, DATABASE_URL=pg.url("named", application_name="shop-cp"))
-    tap.is_({row[0] for row in psql("SELECT DISTINCT application_name FROM pg_stat_activity WHERE datname = 'named' AND application_name <> 'psql'")},
+    tap.is_({row[0] for row in psql("SELECT DISTINCT application_name FROM pg_stat_activity WHERE datname = 'named' AND application_name <> 'psql'"
+                                " AND backend_type = 'client backend'")},
             {"shop-cp"}, "an application_name in the URL stays")

@@ -25,7 +25,7 @@ with tap.run():
     replica = replica_of(primary)
     # the replica is named first
     url = f"postgresql://postgres@127.0.0.1:{replica.port},127.0.0.1:{primary.port}/flowplane"
-    fp = guide.Instance(DATABASE_URL=url, FLOWPLANE_DATABASE_CONNECT_TIMEOUT="2s")
+    fp = guide.Instance(DATABASE_URL=url, FLOWPLANE_DATABASE_CONNECT_TIMEOUT="30s")
     with xds.Channel(fp.xds_port) as ch:
         s = ch.ads()
         s.subscribe("cluster")

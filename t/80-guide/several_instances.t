@@ -42,7 +42,10 @@ with tap.run():
     a.api("POST", "/clusters", fleet.cluster("shop", 8000))
     a.api("POST", "/routes", fleet.route("shop", "shop"))
     a.api("POST", "/listeners", fleet.listener("shop", fleet_port, "shop"))
-    wait_until(lambda: versions(b) == versions(a), 10, "the same versions")
+    revision = a.get("/api/v1/clusters").headers["Flowplane-Revision"]
+    for pod in a, b:  # else both may be equal at one before
+        wait_until(lambda: pod.get("/api/v1/clusters", headers={"Flowplane-Revision": revision}).status == 200, what="served by both")
+    tap.is_(versions(b), versions(a), "the same versions")
 
     # ---- scaled up, while Envoys are connected
     channels = [xds.Channel(p.xds_port) for p in (a, b)]
@@ -51,7 +54,6 @@ with tap.run():
         for t in TYPES:
             s.subscribe(t)
             s.ack(s.expect(t))
-    revision = a.get("/api/v1/clusters").headers["Flowplane-Revision"]
     third = guide.Instance(pg, api=8082, xds=50053, name="pod2", FLOWPLANE_PROCESS_WORKERS=1)
     third.token = a.token
     tap.is_(third.get("/readyz", token=None).status, 200, "a new instance is ready without action")

@@ -6,7 +6,7 @@ import shutil
 import fp_guide as guide
 import fp_tap as tap
 from fp_certs import Certs
-from fp_harness import Flowplane, Postgres
+from fp_harness import Flowplane, Postgres, wait_until
 import fp_util as util
 
 SSL = "SELECT count(*) > 1, bool_and(s.ssl) FROM pg_stat_ssl s JOIN pg_stat_activity a USING (pid) WHERE a.application_name LIKE 'flowplane%'"
@@ -17,6 +17,7 @@ with tap.run():
     fp.fails("Error: Failed to connect to database\n")
     tap.like(fp.log(), "does not support SSL", "a server without TLS: refused, and why")
     fp = guide.Instance(pg)
+    wait_until(lambda: pg.psql(SSL)[0] == "t", what="connections of the watcher and of workers")
     tap.is_(pg.psql(SSL), "t\tf", "without the parameter it is taken as it is")
     fp.stop()
     crt, key = Certs().server()
@@ -30,6 +31,7 @@ with tap.run():
     pg.restart()
     for words, url in ("sslmode=require", pg.url(sslmode="require")), ("without the parameter", pg.url()):
         fp = guide.Instance(DATABASE_URL=url)
+        wait_until(lambda: pg.psql(SSL)[0] == "t", what="connections of the watcher and of workers")
         tap.is_((fp.get("/healthz", token=None).status, pg.psql(SSL)), (200, "t\tt"), f"{words}: every connection is encrypted")
         fp.stop()
 
