@@ -107,9 +107,9 @@ with tap.run():
     g.stop()
 
     # a connection that hangs
-    g = Follower(pg.url(), poll_ms=200, no_seed=1, statement_ms=1000)
+    g = Follower(pg.url(application_name="hangs"), poll_ms=200, no_seed=1, statement_ms=1000)
     g.expect("^loaded ok full")
-    mine = pg.psql("SELECT pid FROM pg_stat_activity WHERE application_name = 'flowplane-listen' ORDER BY backend_start DESC LIMIT 1")
+    mine = wait_until(lambda: pg.psql("SELECT max(pid) FROM pg_stat_activity WHERE application_name = 'hangs'"), what="its connection")
     os.kill(int(mine), signal.SIGSTOP)
     db.execute(INSERT, ("hung",))
     g.expect("^state down")

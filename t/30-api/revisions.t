@@ -27,7 +27,7 @@ with run():
         return int(r.headers["Flowplane-Revision"])
 
     def rollback(n, query="", status=200):
-        r = fp.request("POST", f"/api/v1/revisions/{n}/rollback{query}")
+        r = fp.request("POST", f"/api/v1/revisions/{n}/rollback{query}{'&' if query else '?'}timeout=60s")
         return r if r.status == status else is_((r.status, r.text), status, f"rollback to {n}") or r
 
     r1 = written(fp.post("/api/v1/clusters", cluster("a"), headers={"X-Request-Id": "first"}))

@@ -62,7 +62,7 @@ with run():
                              ("rotated", lambda t: a.request("POST", f"/api/v1/tokens/{t['id']}/rotate"), 401),
                              ("narrowed", lambda t: a.request("PATCH", f"/api/v1/tokens/{t['id']}", {"scopes": ["routes:read"]}), 403)):
         t = make("clusters:read")
-        wait_until(lambda: status(b, t["token"]) == 200, 1)
+        wait_until(lambda: all(status(b, t["token"]) == 200 for _ in range(8)), what="each worker of the other knows it")
         is_((status(a, t["token"]), status(b, t["token"])), (200, 200), f"to be {deed}: valid on both")
         is_(call(t).status, 200, f"{deed}")
         is_([status(a, t["token"]) for _ in range(8)], [want] * 8, f"{deed}: refused here by each worker from the response on")
@@ -130,8 +130,7 @@ with run():
     r = a.post("/api/v1/tokens", {"name": "abc", "scopes": ["clusters:read"]})
     is_((r.status, r.headers["Retry-After"]), (503, "2"), "a write: 503 with Retry-After")
     pg.start()
-    # each worker comes back by itself: sixteen connections reach both
-    wait_until(lambda: all(a.get("/api/v1/tokens/self").status == 200 for _ in range(16)), 15, "the database is back")
+    a.wait_database()
 
     # ---- wait, of token writes
     t = make("clusters:read")

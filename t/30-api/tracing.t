@@ -34,13 +34,7 @@ def arrives(c, trace, want, what):
 
 
 def lines(fp, **fields):
-    out = []
-    for line in fp.log().splitlines():
-        if line.startswith("{"):
-            f = json.loads(line)["fields"]
-            if all(f.get(k) == v for k, v in fields.items()):
-                out.append(f)
-    return out
+    return [e["fields"] for e in fp.log_events() if all(e["fields"].get(k) == v for k, v in fields.items())]
 
 
 with run():

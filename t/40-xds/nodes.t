@@ -72,6 +72,12 @@ with tap.run():
     for _, s, _ in streams:
         s.ack(s.expect("endpoint"), ["a", "b"])
     found = when(fp, lambda n: len(n) == 8 and all(x["state"] == "synced" for x in n), "eight synced nodes")
+    while len({n["worker"] for n in found}) < 2:  # one run in 128: the kernel gave all to one worker
+        streams[7][0].close()
+        when(fp, lambda n: len(n) == 7, "one leaves")
+        streams[7] = hold(fp, "n7", team="pay", extra={"deep": [1, "x", None, True]})
+        streams[7][1].ack(streams[7][1].expect("endpoint"), ["a", "b"])
+        found = when(fp, lambda n: len(n) == 8 and all(x["state"] == "synced" for x in n), "eight synced nodes")
     tap.is_([n["id"] for n in found], [f"n{i}" for i in range(8)], "by id")
     tap.is_({n["worker"] for n in found}, {0, 1}, "of all workers")
     n, m = found[1], streams[1][2]
@@ -131,7 +137,7 @@ with tap.run():
     nack = found[0]["types"]["CDS"]["nack"]
     tap.is_((found[0]["id"], nack["version"], nack["code"], nack["message"], nack["names"]),
             ("bad", b.version_info, 3, "c\u00e4nnot\nbe", ["a"]), "N-8: version, code, message, names")
-    tap.is_(fp.api("GET", "/nodes/all")["state"], "synced", "N-9: the other is synced")
+    when(fp, lambda n: n["state"] == "synced", "N-9: the other is synced", "/all")
     revision = int(fp.get("/api/v1/clusters").headers["Flowplane-Revision"])
     tap.is_(fp.api("GET", "/nodes/all")["types"]["CDS"]["ackedRevision"], revision, "ackedRevision is that of the write")
     fp.api("PUT", "/clusters/a", cluster("a", 11), want=200)
@@ -182,7 +188,8 @@ with tap.run():
             "with the database away the open ones of this instance")
     fp.api("GET", "/nodes")
     pg.start()
-    wait_until(lambda: fp.request("PUT", "/api/v1/clusters/b", cluster("b", 22)).status == 200, 20, "the database is back")
+    fp.wait_database()
+    fp.api("PUT", "/clusters/b", cluster("b", 22), want=200)
     e.ack(e.expect_until("cluster", lambda m: xds.unpack(m)["b"].connect_timeout.seconds == 22, ack=False))
     wait_until(lambda: nacks() == [], 10, "resolved in the database")
     tap.ok(True, "an ACK of a newer set resolves it")

@@ -285,6 +285,10 @@ class Flowplane:
         n = revision or int(self.get("/api/v1/clusters").headers["Flowplane-Revision"])
         util.wait_until(lambda: self.api("GET", f"/revisions/{n}/status")["published"], what=f"revision {n} at each worker")
 
+    def wait_database(self):
+        """Waits until each worker has the database (again): each comes back by itself, and sixteen connections reach both."""
+        util.wait_until(lambda: all(self.get("/api/v1/tokens/self").status == 200 for _ in range(16)), what="the database is back")
+
     # ---- hidden checks
 
     def _finish(self):

@@ -116,9 +116,9 @@ int main(void)
     }
     struct fp_follow_options o = {.url = url,
                                   .listen_url = getenv("FP_TEST_LISTEN"),
-                                  .connect_timeout_ms = 5000,
+                                  .connect_timeout_ms = 30000,
                                   .statement_timeout_ms =
-                                      statement ? strtoull(statement, NULL, 10) : 5000,
+                                      statement ? strtoull(statement, NULL, 10) : 60000,
                                   .poll_interval_ms = poll ? strtoull(poll, NULL, 10) : 5000,
                                   .auto_migrate = getenv("FP_TEST_NO_MIGRATE") == NULL,
                                   .sql_dir = getenv("FP_TEST_SQL"),

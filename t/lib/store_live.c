@@ -331,9 +331,9 @@ int main(void)
     struct fp_store_options o = {.url = url,
                                  .application_name = "flowplane",
                                  .pool_size = 3,
-                                 .connect_timeout_ms = 10000,
+                                 .connect_timeout_ms = 30000,
                                  .idle_timeout_ms = 600000,
-                                 .statement_timeout_ms = 20000,
+                                 .statement_timeout_ms = 60000,
                                  .queue_max = 200};
     store = fp_store_new(loop, &o);
     clusters();

@@ -97,8 +97,8 @@ int main(void)
     struct fp_watch_options o = {
         .follow = {.url = url,
                    .listen_url = getenv("FP_TEST_LISTEN"),
-                   .connect_timeout_ms = 5000,
-                   .statement_timeout_ms = 5000,
+                   .connect_timeout_ms = 30000,
+                   .statement_timeout_ms = 60000,
                    .poll_interval_ms = 5000,
                    .auto_migrate = true,
                    .default_gateway = getenv("FP_TEST_GATEWAY") != NULL,
