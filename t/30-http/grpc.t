@@ -13,6 +13,32 @@ def framed(m, flag=0):
     return bytes([flag]) + len(m).to_bytes(4, "big") + m
 
 
+def unanswered(scale):
+    """T-13"""
+    e = Echo(keepalive_time=200 * scale, keepalive_timeout=500 * scale)
+    c = Client(e, grpc=True)
+    c.call("Echo", b"x")
+    util.wait_until(lambda: e.closed("keepalive") == 1, what="the close of a peer that does not answer")
+    tap.is_(e.stats()["calls"], 0, "T-13: without an answer its streams are ended and counted")
+    e.stop()
+
+
+def ages(scale):
+    """T-15"""
+    e = Echo(max_age=2000 * scale, max_age_grace=300 * scale)
+    c = Client(e, grpc=True)
+    st = c.call("Echo", b"x")
+    g = c.wait(ev.ConnectionTerminated)
+    tap.is_((g.error_code, g.last_stream_id), (0, 2**31 - 1), "T-15: GOAWAY NO_ERROR with last stream 2^31-1 at max age")
+    g = c.wait(ev.ConnectionTerminated, n=2)
+    tap.is_((g.error_code, g.last_stream_id), (0, st), "T-15: later the exact one")
+    tap.is_(dict(c.wait(ev.TrailersReceived, st).headers)[b"grpc-status"], b"14", "T-15: after the grace time the stream ends UNAVAILABLE")
+    c.wait_eof()
+    c.raw.close()
+    util.wait_until(lambda: e.closed("age") == 1, what="the count of aged connections")
+    e.stop()
+
+
 def drain(scale):
     """T-16"""
     e = Echo()
@@ -206,25 +232,6 @@ with tap.run():
     c.wait(ev.PingReceived, n=3)
     tap.is_(e.closed("keepalive"), 0, "T-13: a silent client is sent PINGs and lives while it answers")
     e.stop()
-    e = Echo(keepalive_time=200, keepalive_timeout=500)
-    c = Client(e, grpc=True)
-    c.call("Echo", b"x")
-    util.wait_until(lambda: e.closed("keepalive") == 1, what="the close of a peer that does not answer")
-    tap.is_(e.stats()["calls"], 0, "T-13: without an answer its streams are ended and counted")
-    e.stop()
-
-    # T-15
-    e = Echo(max_age=2000, max_age_grace=300)
-    c = Client(e, grpc=True)
-    st = c.call("Echo", b"x")
-    g = c.wait(ev.ConnectionTerminated)
-    tap.is_((g.error_code, g.last_stream_id), (0, 2**31 - 1), "T-15: GOAWAY NO_ERROR with last stream 2^31-1 at max age")
-    g = c.wait(ev.ConnectionTerminated, n=2)
-    tap.is_((g.error_code, g.last_stream_id), (0, st), "T-15: later the exact one")
-    tap.is_(dict(c.wait(ev.TrailersReceived, st).headers)[b"grpc-status"], b"14", "T-15: after the grace time the stream ends UNAVAILABLE")
-    c.wait_eof()
-    c.raw.close()
-    util.wait_until(lambda: e.closed("age") == 1, what="the count of aged connections")
-    e.stop()
-
+    tap.patiently(unanswered)
+    tap.patiently(ages)
     tap.patiently(drain)
