@@ -25,7 +25,7 @@
 #define BACKOFF_MIN_MS 100
 #define BACKOFF_MAX_MS 10000
 #define STABLE_MS      10000
-#define FAST_MS        10000 /* SIGINT: connections are cut, a checkpoint is written */
+#define FAST_MS        30000 /* SIGINT: connections are cut, a checkpoint is written, on any disk */
 #define IMMEDIATE_MS   3000  /* SIGQUIT: recovery at the next start */
 /* exit statuses of a process that did not become the server */
 #define SETUP_FAILED 99

@@ -138,3 +138,14 @@ with tap.run():
     wait_until(lambda: fp._answers("/readyz"), what="ready")
     fp.find_token()
     tap.is_({fp.get("/api/v1/clusters").status for _ in range(16)}, {200}, "and then no worker refuses")
+
+    # a HUP in the middle of the start: the start comes to its end all the same
+    fp.stop()
+    mark = len(fp.log())
+    fp.start(wait=None)
+    fp.wait_log("started watcher", start=mark)
+    fp.reload()
+    fp.wait_log("flowplane is up", start=mark)
+    fp.wait_log("configuration reloaded", start=mark)
+    wait_until(lambda: fp._answers("/readyz") and len(fp.children()) == 3, what="one generation, ready")
+    tap.ok(True, "a HUP in the middle of the start")
