@@ -20,7 +20,8 @@
 #define TRACES_LINGER_MS 500
 #define USAGE_BEATS      10   /* memory is read with every tenth */
 #define FAST_STOP_MS     1000 /* contract §13.1: TERM gives running requests up to 1 s */
-#define LAST_WORDS_MS    500  /* audit rows that wait; within the master's patience */
+#define LAST_WORDS_MS    500  /* audit rows that wait; within the master's patience, ... */
+#define LAST_STOP_MS     4000 /* ... which is long with a fast stop: the database may be slow */
 #define ORPHAN_STOP_MS   4000 /* contract §13.1: end within 5 s of the master's death */
 
 static void said(void *arg)
@@ -40,7 +41,7 @@ static void stopped(void *arg)
     if (--w->draining_n > 0)
         return;
     w->last_words = (struct fp_timer){.cb = last_words_over, .arg = w};
-    fp_timer_start(w->loop, &w->last_words, LAST_WORDS_MS);
+    fp_timer_start(w->loop, &w->last_words, w->fast ? LAST_STOP_MS : LAST_WORDS_MS);
     fp_api_flush(w->api, said, w);
 }
 
@@ -64,6 +65,7 @@ static void drain(struct fp_worker *w, uint64_t budget_ms)
     } else if (w->draining_n == 0) {
         return;
     }
+    w->fast = budget_ms == FAST_STOP_MS;
     /* a second, shorter budget (TERM during QUIT) overrides the first */
     fp_http_server_drain(w->api_server, budget_ms, stopped, w);
     fp_http_server_drain(w->xds_server, budget_ms, stopped, w);

@@ -36,7 +36,7 @@ struct fp_worker {
     unsigned draining_n;     /* servers that have not drained yet */
     bool ready;              /* READY was sent */
     bool waits;              /* it was, though there is no snapshot yet */
-    bool draining;
+    bool draining, fast;     /* by STOP or TERM */
 };
 
 /* worker_tls.c */
