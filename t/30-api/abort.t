@@ -130,7 +130,7 @@ with run():
             db.rollback()
         for c in left[1::2]:
             c.leave(rng)
-        wait_until(lambda: fp.get("/api/v1/tokens/self").status == 200, 30, "the next request is served")
+        fp.wait_database()  # the next request is served by each worker
     is_(fp.workers(), pids, f"{2 * ROUNDS * len(all_)} requests left alone, no worker died")
     name = {**CLUSTER, "name": "after"}
     is_(fp.post("/api/v1/clusters?wait=published", name).status, 201, "the next write is served")
