@@ -9,6 +9,8 @@
 #include "model/model_int.h"
 #include "pb/pb_json.h"
 
+#define NAME_MAX_CHARS 255u
+
 /* Response keys that a body may carry; they say nothing (§5.1). */
 #define READ_ONLY                                                                                  \
     "id", "version", "createdAt", "updatedAt", "source", "pathPrefix", "clusterTargets"
@@ -207,6 +209,20 @@ static void init(struct fp_model_resource *out, enum fp_kind kind, enum fp_model
     *out = (struct fp_model_resource){.kind = kind, .form = form, .port = -1};
 }
 
+/* No row is called longer, and the database's indices have a bound (sql/0001_tables.sql). */
+static int check_lengths(struct fp_problems *ps, const struct fp_model_resource *m)
+{
+    size_t before = ps->total;
+    for (size_t i = 0; i < m->refs_n; i++)
+        if (code_points(m->refs[i].name) > NAME_MAX_CHARS)
+            fp_problem_add(ps, m->refs[i].pointer ? m->refs[i].pointer : "", FP_P_TOO_LONG,
+                           "a name has at most %u characters", NAME_MAX_CHARS);
+    if (code_points(m->address) > NAME_MAX_CHARS)
+        fp_problem_add(ps, m->form == FP_FORM_ENVOY ? "/envoy/address" : "/address", FP_P_TOO_LONG,
+                       "must have at most %u characters", NAME_MAX_CHARS);
+    return ps->total == before ? 0 : FP_ERR_INVALID;
+}
+
 int fp_model_parse(enum fp_kind kind, const struct fp_model_options *o, struct fp_arena *a,
                    const json_t *body, struct fp_str path_name, struct fp_problems *ps,
                    struct fp_model_resource *out)
@@ -223,8 +239,9 @@ int fp_model_parse(enum fp_kind kind, const struct fp_model_options *o, struct f
         fp_problem_add(ps, "", FP_P_INVALID_TYPE, "must be an object");
         return FP_ERR_INVALID;
     }
-    return raw ? parse_envoy(r, kind, body, path_name, out)
-               : parse_model(r, kind, body, path_name, FP_STR_NULL, out);
+    int rc = raw ? parse_envoy(r, kind, body, path_name, out)
+                 : parse_model(r, kind, body, path_name, FP_STR_NULL, out);
+    return rc ? rc : check_lengths(ps, out);
 }
 
 int fp_model_parse_stored(enum fp_kind kind, const struct fp_model_options *o, struct fp_arena *a,

@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 """What was taken comes back (contract §2.6, §5.8, §7.2): texts and numbers at their edges through the database, GET,
 PUT, restart, export as YAML and JSON, apply, and another database."""
+import random
+import string
+
 from fp_harness import Flowplane, Postgres
 from fp_tap import is_, ok, run
 
@@ -77,3 +80,35 @@ with run():
     r = fp.post("/api/v1/clusters", {"name": "k", "endpoints": ["10.0.0.1:80"], "connectTimeoutSeconds": 10**30, "lbPolicy": "no"})
     is_(sorted(d["pointer"] for d in r.json["details"]), ["/connectTimeoutSeconds", "/lbPolicy"], "a huge number is one problem among others")
     is_(fp.post("/api/v1/clusters", b'{"name": "k", "connectTimeoutSeconds": 1e999}').json["details"][0]["code"], "out_of_range", "what no real holds is refused")
+
+    # ---- texts longer than an index of the database holds: taken where any length is one, else 400 where they stand
+    def texts(n):
+        return "".join(random.choice(string.ascii_letters) for _ in range(n))  # nothing that compresses
+
+    def web(route):
+        return {"name": "web", "address": "127.0.0.1", "port": 18444, "filterChains": [{"filters": [
+            {"name": "envoy.filters.network.http_connection_manager", "type": "httpConnectionManager", "routeConfigName": route}]}]}
+
+    def rule(match, action):
+        return {"name": "long", "virtualHosts": [{"name": "v", "domains": ["*"], "routes": [{"match": match, "action": action}]}]}
+
+    any_path, direct = {"path": {"type": "prefix", "value": "/"}}, {"type": "direct", "status": 204}
+    for kind, body, pointer in (
+            ("route", rule(any_path, {"type": "forward", "cluster": texts(4000)}), "/virtualHosts/0/routes/0/action/cluster"),
+            ("route", {"name": "long", "envoy": {"virtualHosts": [{"name": "v", "domains": ["*"], "routes": [
+                {"match": {"prefix": "/"}, "route": {"cluster": texts(256)}}]}]}}, "/envoy/virtualHosts/0/routes/0/route/cluster"),
+            ("listener", web(texts(4000)), "/filterChains/0/filters/0/routeConfigName"),
+            ("cluster", {"name": "long", "envoy": {"type": "EDS", "edsClusterConfig": {"serviceName": texts(4000), "edsConfig": {"ads": {}}}}},
+             "/envoy/edsClusterConfig/serviceName"),
+            ("listener", {"name": "long", "envoy": {"address": {"socketAddress": {"address": texts(4000), "portValue": 18500}}}}, "/envoy/address")):
+        for query in ("?allowMissing=true&dryRun=true", "?allowMissing=true"):
+            r = fp.post(f"/api/v1/{kind}s{query}", body)
+            is_((r.status, [(d["pointer"], d["code"]) for d in r.json["details"]]), (400, [(pointer, "too_long")]), f"{pointer}{query}: 400")
+            r = fp.post(f"/api/v1/apply{query}", [{"kind": kind, **body}])
+            is_((r.status, [(d["pointer"], d["code"]) for d in r.json["details"]]), (400, [("/0" + pointer, "too_long")]), "in a set too")
+    is_(fp.post("/api/v1/listeners", web("😀" * 255)).status, 201, "a name of 255 characters")
+    path = "/" + texts(6000)
+    r = fp.post("/api/v1/routes", rule({"path": {"type": "prefix", "value": path}}, direct))
+    is_((r.status, r.json.get("pathPrefix")), (201, path), "a path of 6,000 characters")
+    r = fp.post("/api/v1/apply", [{"kind": "route", **rule({"path": {"type": "exact", "value": path}}, direct)}])
+    is_(r.json.get("summary", r.json), {"created": 0, "updated": 1, "deleted": 0, "unchanged": 0}, "in a set too")
