@@ -38,6 +38,7 @@ struct watcher {
     struct fp_store_seed seed;
     const char *seed_why; /* set when prepare refused */
     bool ready;           /* told the master */
+    uint64_t pg_restarts; /* of the embedded PostgreSQL, as of the last look */
     int status;
 };
 
@@ -188,23 +189,23 @@ static void tell_ready(struct watcher *w)
     w->ready = true;
 }
 
-/* database.startup_timeout is for a server that is to answer, not for the making of its files. */
-static bool being_made(const struct watcher *w)
+/* Our own database is not away while it is being made or recovers, however long that takes; one
+ * that ends again and again is.  (Once it may: one of a master that was killed was still there.) */
+static bool is_starting(struct watcher *w)
 {
-    char path[4096];
-    snprintf(path, sizeof path, "%s/PG_VERSION", w->child->conf->database.data_dir);
-    /* when that fails, the master ends the start */
-    return w->child->pg_url && access(path, F_OK) < 0 && errno == ENOENT;
+    uint64_t seen = w->pg_restarts;
+    w->pg_restarts = atomic_load(&w->child->page->postgres_restarts);
+    return w->child->pg_url && (w->pg_restarts < 2 || w->pg_restarts == seen);
 }
 
 static void startup_due(struct fp_timer *t)
 {
     struct watcher *w = t->arg;
     struct fp_page *page = w->child->page;
-    if (being_made(w))
-        fp_timer_start(w->loop, t, w->child->conf->database.startup_timeout_ms);
-    else if (atomic_load(&page->database_up) || atomic_load(&page->published_revision))
+    if (atomic_load(&page->database_up) || atomic_load(&page->published_revision))
         tell_ready(w);
+    else if (is_starting(w))
+        fp_timer_start(w->loop, t, w->child->conf->database.startup_timeout_ms);
     else
         fatal(fp_arena_printf(w->arena, "Failed to connect to database\n%s", cause(w)), w);
 }

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+import time
 
 import fp_tap as tap
 import fp_util as util
@@ -40,7 +41,7 @@ with tap.run():
     if util.ROOT:
         tap.is_(os.stat(f"/proc/{pid}").st_uid, util.unprivileged()[0], "it runs as the service user")
     told = {e["fields"]["message"] for e in fp.log_events() if e["level"] == "WARN" and e["target"] == "flowplane::store"}
-    tap.is_(told, set(), "that it takes its time to start is no warning")
+    tap.is_(told, set(), "that it takes its time to start and to have tables is no warning")
     tap.is_(psql(fp, "CREATE TABLE kept AS SELECT 42 AS n"), "", "a table")
 
     # its death
@@ -96,6 +97,38 @@ with tap.run():
     wait_until(lambda: (half.state_dir / "pg").exists(), 20, "made")
     tap.ok((half.state_dir / "pg" / "PG_VERSION").exists(), "initdb that was cut off is done anew")
     half.stop()
+
+    # a machine so slow that initdb takes longer than database.startup_timeout
+    slow = Flowplane(start=False, name="slow")
+    bins, go = slow.dir / "bin", slow.dir / "go"
+    bins.mkdir()
+    (bins / "postgres").symlink_to(bindir() / "postgres")
+    (bins / "initdb").write_text(f"#!/bin/sh\ntouch {slow.state_dir}/begun\nwhile [ ! -e {go} ]; do sleep 0.1; done\n"
+                                 f"exec {bindir()}/initdb \"$@\"\n")
+    (bins / "initdb").chmod(0o755)
+    slow.write_conf({"database": {"embedded": True, "bin_dir": bins, "startup": "exit", "startup_timeout": "500ms"}})
+    slow.start(wait="alive")
+    wait_until(lambda: (slow.state_dir / "begun").exists(), what="initdb has begun")
+    since = time.monotonic()
+    wait_until(lambda: slow._answers("/healthz") and time.monotonic() > since + 2, what="four times the startup timeout")
+    go.touch()
+    wait_until(lambda: slow._answers("/readyz"), what="ready")
+    tap.ok(True, "its own PostgreSQL is waited for while it is being made")
+    slow.stop()
+
+    # one that cannot run is not: what postgres is comes after initdb
+    broken = Flowplane(start=False, name="broken")
+    bins = broken.dir / "bin"
+    bins.mkdir()
+    (bins / "initdb").symlink_to(bindir() / "initdb")
+    (bins / "postgres").write_text(f"#!/bin/sh\nfor a; do [ \"$a\" != -k ] || exit 1; done\nexec {bindir()}/postgres \"$@\"\n")
+    (bins / "postgres").chmod(0o755)
+    broken.write_conf({"database": {"embedded": True, "bin_dir": bins, "startup": "exit", "startup_timeout": "2s"}})
+    broken.allow("the embedded PostgreSQL has ended")
+    broken.start(wait=None)
+    tap.is_(broken.process.wait(util.patience()), 1, "PostgreSQL that ends again and again: status 1")
+    broken.process = None
+    tap.contains(broken.log(), "Error: Failed to connect to database", "and says so")
 
     # a state directory of somebody else's
     if util.ROOT:

@@ -10,6 +10,9 @@ import fp_util as util
 from fp_harness import Flowplane, Postgres, wait_until
 
 
+MIGRATION_LOCK = "hashtextextended('flowplane_migrations', 0)"
+
+
 def fails(fp, name, text):
     """A start that ends with status 1 and `text` on the terminal."""
     fp.start(wait=None)
@@ -91,6 +94,20 @@ with tap.run():
     tap.is_(r.returncode, 1, "-tt: fails without a database")
     tap.like(r.stderr, "database.url: cannot connect to the database: .*Connection refused", "-tt: and says why")
     tap.is_(fp.command("-t").returncode, 0, "-t: does not connect")
+
+    # an empty database, and the tables let wait for themselves: nobody asks for them before
+    pg.createdb("slow")
+    db = pg.connect("slow")
+    with db.cursor() as c:
+        c.execute(f"SELECT pg_advisory_lock({MIGRATION_LOCK})")
+        fp = Flowplane(pg, database="slow", conf={"database.startup": "retry"}, wait="alive", name="slow")
+        wait_until(lambda: pg.psql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted") != "0", what="the migration waits")
+        c.execute(f"SELECT pg_advisory_unlock({MIGRATION_LOCK})")
+    db.close()
+    wait_until(lambda: fp._answers("/readyz"), what="ready")
+    told = [e["fields"]["message"] for e in fp.log_events() if e["level"] in ("WARN", "ERROR") and e["target"] == "flowplane::store"]
+    tap.is_(told, [], "a first start warns of nothing in the database")
+    tap.is_(fp.stop(), 0, "and stops")
 
     # no database
     gone = util.free_port()

@@ -95,7 +95,7 @@ class Flowplane:
         base = {
             "process": {"workers": 2, "pid_file": self.run_dir / "flowplane.pid", "runtime_dir": self.run_dir,
                         "state_dir": self.state_dir, "instance_id": self.dir.name},
-            "database": {"statement_timeout": "60s", "connect_timeout": "30s"},  # no test of them is slower
+            "database": {"statement_timeout": "60s", "connect_timeout": "30s", "startup_timeout": "10m"},  # no test of them is slower
             "api": {"bind_address": ["127.0.0.1"], "port": self.api_port},
             "xds": {"bind_address": ["127.0.0.1"], "port": self.xds_port},
             "bootstrap": {"print": True},
