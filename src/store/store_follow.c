@@ -152,6 +152,8 @@ static void on_listening(const struct store_answer *a, void *arg)
     if (store_follow_failed(f, a, "LISTEN"))
         return;
     f->stage = FOLLOW_READY;
+    f->hears = true;
+    f->rests = false;
     f->backoff_ms = 0;
     f->want_poll = f->want_chores = true;
     f->want_beat = !f->pooled;
@@ -176,6 +178,21 @@ void store_bootstrap_done(struct fp_follow *f)
 }
 
 /* ---- following */
+
+static void on_rest_changed(const struct store_answer *a, void *arg)
+{
+    struct fp_follow *f = arg;
+    if (store_follow_failed(f, a, "LISTEN"))
+        return;
+    f->hears = !f->hears;
+    pump(f);
+}
+
+void fp_follow_rest(struct fp_follow *f)
+{
+    f->rests = f->stage == FOLLOW_READY && f->listen;
+    pump(f);
+}
 
 static void on_notify(const char *channel, const char *payload, void *arg)
 {
@@ -341,6 +358,7 @@ void fp_follow_load(struct fp_follow *f, const struct fp_follow_revision *since,
         .wanted = true, .since_set = since != NULL, .row = row, .done = done, .arg = arg};
     if (since)
         f->load.since = *since;
+    f->rests = false;
     if (f->stage == FOLLOW_READY)
         pump(f);
     else
@@ -389,17 +407,24 @@ void fp_follow_store_encoded(struct fp_follow *f, enum fp_kind kind, struct fp_s
     pump(f);
 }
 
-/* One thing at a time, what clients wait for first. */
+/* One thing at a time, what clients wait for first; LISTEN before the load, which finds what was
+ * not heard.  A heartbeat is sent, and waited for, by those who listen. */
 static void pump(struct fp_follow *f)
 {
     if (f->stage != FOLLOW_READY || store_conn_state(f->conn) != STORE_CONN_IDLE)
         return;
-    if (f->load.wanted) {
+    if (!f->rests && !f->hears) {
+        store_follow_send(f, "listen", f->listen_sql, NULL, f->o.statement_timeout_ms,
+                          on_rest_changed);
+    } else if (f->load.wanted) {
         store_load_start(f);
     } else if (f->want_poll) {
         f->want_poll = false;
         store_follow_send(f, "poll", poll_sql, &none, f->o.statement_timeout_ms, on_polled);
-    } else if (f->want_beat) {
+    } else if (f->rests && f->hears && !fp_timer_running(&f->answer)) {
+        store_follow_send(f, "listen no more", "UNLISTEN *", NULL, f->o.statement_timeout_ms,
+                          on_rest_changed);
+    } else if (f->want_beat && f->hears) {
         send_beat(f);
     } else if (!fp_list_empty(&f->encoded)) {
         f->storing = FP_CONTAINER(f->encoded.next, struct store_request, link);

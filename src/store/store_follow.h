@@ -72,6 +72,11 @@ typedef void (*fp_follow_done_cb)(bool ok, bool full, const struct fp_follow_rev
 void fp_follow_load(struct fp_follow *f, const struct fp_follow_revision *since,
                     fp_follow_row_cb row, fp_follow_done_cb done, void *arg);
 /*
+ * A load will be asked for whatever comes until then: notifications may stay away.  In a storm of
+ * writes each would wake this process and its backend, next to the writer that waits for them.
+ */
+void fp_follow_rest(struct fp_follow *f);
+/*
  * In done, after a load of changes: the oldest commit it holds, then the newest ones that are
  * traced, as far as there is room; the trace of each is that of the write.
  */

@@ -25,7 +25,8 @@ struct fp_follow {
     struct fp_arena *arena;
     struct store_conn *conn;
     enum follow_stage stage;
-    bool up, listen; /* as told to on_state */
+    bool up, listen;   /* as told to on_state */
+    bool hears, rests; /* while READY: LISTEN is in force; is not wanted until the next load */
     /* reconnecting */
     struct fp_timer reconnect;
     uint64_t backoff_ms;

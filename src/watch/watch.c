@@ -16,7 +16,8 @@
 #define CACHE_USE_LATEST_MS 5000  /* ... or by then, when it is only slow: the cache may be stale  \
                                    */
 #define USAGE_EVERY_MS      10000 /* how often memory is read, at most */
-#define CACHE_SAVE_AFTER_MS 1000  /* coalesces: fsync must not delay the next publish */
+#define REST_MIN_MS         50 /* a wait that is worth two statements: the follower need not listen */
+#define CACHE_SAVE_AFTER_MS 1000 /* coalesces: fsync must not delay the next publish */
 
 struct fp_watch {
     struct fp_loop *loop;
@@ -26,11 +27,11 @@ struct fp_watch {
     struct fp_follow_revision now; /* what the rows are */
     bool loaded;                   /* now and rows are from the database */
     bool loading, behind;          /* behind: came while loading */
+    bool quiet;                    /* nothing had come for a while when the load began */
     struct fp_arena *arena;        /* of the load under way */
     uint64_t generation, usage_ms;
     uint64_t last_load_ms, window_ms; /* debounce */
     uint64_t load_ns;                 /* when the load under way, or the last one, began */
-    unsigned news_n;                  /* changes told since the last load began */
     struct fp_timer debounce, cache_use, cache_save;
     uint64_t start_ms;
     bool cache_failed; /* told; not again before it has worked */
@@ -203,6 +204,16 @@ static void forget_commits(struct fp_watch *w, const struct fp_follow_revision *
         atomic_store(&w->o.page->committed_revision, now->revision);
 }
 
+/* A window that gathered several changes is followed by a wider one, one that gathered a single
+ * change (a pipeline that waits for each) by a narrower one; a quiet while closes it. */
+static void set_window(struct fp_watch *w, uint64_t changes)
+{
+    const struct fp_watch_options *o = &w->o;
+    uint64_t ms = w->quiet ? 0 : changes > 1 ? w->window_ms * 2 : w->window_ms / 2;
+    ms = ms < o->debounce_max_ms ? ms : o->debounce_max_ms;
+    w->window_ms = ms > o->debounce_min_ms ? ms : o->debounce_min_ms;
+}
+
 static void on_done(bool ok, bool full, const struct fp_follow_revision *now, void *arg)
 {
     struct fp_watch *w = arg;
@@ -221,6 +232,7 @@ static void on_done(bool ok, bool full, const struct fp_follow_revision *now, vo
     }
     if (!first)
         forget_commits(w, now);
+    set_window(w, now->revision > w->now.revision ? now->revision - w->now.revision : 0);
     bool changed = watch_rows_commit(&w->rows, full);
     bool moved = memcmp(&w->now, now, sizeof(*now)) != 0;
     w->now = *now;
@@ -240,19 +252,11 @@ static void load_now(struct fp_timer *t)
 {
     struct fp_watch *w = t->arg;
     uint64_t ms = fp_loop_now_ms(w->loop);
-    uint64_t wider =
-        w->window_ms * 2 < w->o.debounce_max_ms ? w->window_ms * 2 : w->o.debounce_max_ms;
-    uint64_t narrower =
-        w->window_ms / 2 > w->o.debounce_min_ms ? w->window_ms / 2 : w->o.debounce_min_ms;
-    /* a window that gathered several changes is followed by a wider one, one that gathered a
-     * single change (a pipeline that waits for each) by a narrower one, a quiet while closes it */
-    bool quiet = !w->window_ms || ms >= w->last_load_ms + 2 * w->window_ms;
-    w->window_ms = quiet ? w->o.debounce_min_ms : w->news_n > 1 ? wider : narrower;
+    w->quiet = !w->window_ms || ms >= w->last_load_ms + 2 * w->window_ms;
     w->last_load_ms = ms;
     w->load_ns = fp_clock_mono_ns();
     w->loading = true;
     w->behind = false;
-    w->news_n = 0;
     fp_follow_load(w->follow, w->loaded ? &w->now : NULL, on_row, on_done, w);
 }
 
@@ -262,10 +266,13 @@ static void start_load(struct fp_watch *w)
     uint64_t ms = fp_loop_now_ms(w->loop), due = w->last_load_ms + w->window_ms;
     if (fp_timer_running(&w->debounce))
         return;
-    if (!w->window_ms || ms >= due)
+    if (!w->window_ms || ms >= due) {
         load_now(&w->debounce);
-    else
-        fp_timer_start(w->loop, &w->debounce, due - ms);
+        return;
+    }
+    fp_timer_start(w->loop, &w->debounce, due - ms);
+    if (due - ms >= REST_MIN_MS)
+        fp_follow_rest(w->follow);
 }
 
 static void on_behind(uint64_t revision, void *arg)
@@ -274,7 +281,6 @@ static void on_behind(uint64_t revision, void *arg)
     fp_page_raise(&w->o.page->database_revision, revision);
     if (!atomic_load(&w->o.page->behind_since_ms))
         atomic_store(&w->o.page->behind_since_ms, fp_clock_mono_ms());
-    w->news_n++;
     if (w->loading)
         w->behind = true;
     else

@@ -73,6 +73,21 @@ with tap.run():
     f.caught_up(revision())
     tap.ok(("runtime", "k") not in f.rows() and ("virtual-host", "k") in f.rows(), "kinds of one table are told apart")
 
+    f.tell("rest")
+    wait_until(lambda: pg.psql("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'flowplane-listen'"
+                               " AND query LIKE 'UNLISTEN%' AND state = 'idle'") == "1", what="the follower no longer listens")
+    seen = len(f.lines)
+    for name in ("r1", "r2", "r3"):
+        db.execute(INSERT, (name,))
+    f.tell("load")
+    f.caught_up(revision())
+    tap.is_([line for line in f.lines[seen:] if line.startswith("behind")], [], "a follower that rests is told nothing")
+    tap.ok({"r1", "r2", "r3"} <= set(names(f)), "its next load finds all of it")
+    db.execute("DELETE FROM clusters WHERE name LIKE 'r_'")
+    f.expect(f"^behind {revision()}")
+    f.caught_up(revision())
+    tap.ok(True, "and it listens again")
+
     # the LISTEN connection is cut while 100 commits happen
     def commits():
         other = pg.connect()

@@ -55,6 +55,11 @@ class Follower:
         while int(self.expect(r"^loaded ok \S+ (\d+)", deadline)[1]) < revision:
             pass
 
+    def tell(self, word):
+        """`rest` or `load`, one at a time."""
+        self.process.stdin.write(word + "\n")
+        self.process.stdin.flush()
+
     def loaded(self):
         """The revision of the last load."""
         return max([int(m[1]) for m in (re.match(r"loaded ok \S+ (\d+)", line) for line in self.lines) if m], default=None)

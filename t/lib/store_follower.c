@@ -1,6 +1,7 @@
 /*
  * A follower for the tests of t/20-store: prints what it is told, a line each, and loads whenever
- * it is behind.  FP_TEST_DATABASE names the database; FP_TEST_* further options.  Ends with stdin.
+ * it is behind.  FP_TEST_DATABASE names the database; FP_TEST_* further options.  Takes the lines
+ * `rest` and `load`; ends with stdin.
  */
 #include <stdlib.h>
 #include <unistd.h>
@@ -97,8 +98,13 @@ static void on_stdin(struct fp_io *io, unsigned events)
 {
     char buf[256];
     (void)events;
-    if (read(io->fd, buf, sizeof(buf)) <= 0)
+    ssize_t n = read(io->fd, buf, sizeof(buf));
+    if (n <= 0)
         fp_loop_stop(loop);
+    else if (n == 5 && memcmp(buf, "rest\n", 5) == 0)
+        fp_follow_rest(follow);
+    else
+        load();
 }
 
 int main(void)
