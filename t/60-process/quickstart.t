@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""sh auto/quickstart (issue 3, part 11): traffic flows, Ctrl-C leaves nothing, the second start is quick and has the data."""
+"""sh auto/quickstart (issue 3, part 11): traffic flows, Ctrl-C leaves nothing, nor do other ends; the second start has the data."""
 import http.client
 import os
 import re
@@ -40,9 +40,9 @@ class Quickstart:
         m = re.search(pattern, self.log())
         return m and m.group(1)
 
-    def interrupt(self):
+    def interrupt(self, sig=signal.SIGINT):
         self.seen.update(util.descendants(self.process.pid))
-        return util.stop_process(self.process, signal.SIGINT, 30)
+        return util.stop_process(self.process, sig, 30)
 
     def left(self):
         return [util.cmdline(p) for p, start in self.seen.items() if util.same_alive(p, start)]
@@ -95,15 +95,41 @@ with tap.run():
         tap.ok(not util.port_open(int(re.search(r":(\d+)/", url).group(1))), f"{url} is closed")
 
     (RUN / "quickstart.pid").write_text(str(os.getppid()))  # left over, and now somebody else's
+    (RUN / "example").unlink()  # as if the last start had been broken off while it loaded the example
 
     q = Quickstart(2)
     tap.unlike(q.log(), "Configuring|Building|Getting|installed", f"the second start builds and installs nothing ({q.seconds:.1f} s)")
     tap.is_(q.find(r"token +(fp_pat_\S+)"), token, "same token")
     tap.is_(request("GET", envoy)[1], "changed by one PUT\n", "the data were kept, Envoy has them, at the same port")
-    tap.is_(q.interrupt(), 0, "Ctrl-C again")
+    tap.is_(q.interrupt(signal.SIGHUP), 0, "its terminal is closed")
     wait_until(lambda: not q.left(), 10, "processes gone")
 
+    (RUN / "quickstart.pid").write_text("999999999")  # left over, and nobody's
     q = Quickstart(3, "--no-envoy")
     tap.unlike(q.log(), "Starting Envoy", "--no-envoy starts none")
     tap.is_(request("GET", api.replace("/api/v1/", "/healthz"))[0], 200, "but Flowplane")
-    tap.is_(q.interrupt(), 0, "Ctrl-C again")
+    tap.unlike(q.log(), "No such file", "nothing is said about the number of nobody")
+    tap.is_(q.interrupt(signal.SIGKILL), -signal.SIGKILL, "it is killed")
+    wait_until(lambda: not q.left(), 10, "and takes all with it")
+
+    # who reads what it says goes first, as with: sh auto/quickstart | tee log
+    reader, writer = os.pipe()
+    p = subprocess.Popen(["sh", "auto/quickstart", f"--dir={RUN}", "--no-envoy"], stdout=writer, stderr=writer,
+                         stdin=subprocess.DEVNULL, env=ENV, start_new_session=True,
+                         preexec_fn=lambda: signal.signal(signal.SIGPIPE, signal.SIG_DFL))
+    tap.at_end(lambda: p.poll() is None and p.kill())
+    os.close(writer)
+    with os.fdopen(reader) as said:
+        while "Ctrl-C stops everything" not in (line := said.readline()) and line:
+            pass
+    seen = util.descendants(p.pid)
+    tap.ok(seen, "runs, and nobody listens")
+    util.stop_process(p, signal.SIGTERM, 30)
+    wait_until(lambda: not [i for i, start in seen.items() if util.same_alive(i, start)], 10, "no process is left either")
+
+    # nothing is written where something is in the way
+    (RUN.parent / "file").touch()
+    r = subprocess.run(["sh", "auto/quickstart", f"--dir={RUN.parent}/file/run"], capture_output=True, text=True, env=ENV,
+                       stdin=subprocess.DEVNULL)
+    tap.is_(r.returncode, 1, "a directory that cannot be made is an error")
+    tap.like(r.stderr, r"cannot write .*another place with --dir=DIR", "which says what to do")
