@@ -37,6 +37,8 @@ def configure():
                                     ("nghttp2", "libnghttp2-dev", "libnghttp2-devel")):
         tap.like(r.stderr, rf"{library} .*Debian: {debian} +Fedora: {fedora}", f"{library}: its packages are named")
     tap.ok((there / "autoconf.err").exists(), "probes are logged")
+    r = run("sh", "./configure", f"--builddir={there}", "CC=/nonexistent/cc", PKG_CONFIG_LIBDIR="/nonexistent", PKG_CONFIG_PATH="")
+    tap.like(r.stderr, r"(?s)/nonexistent/cc +Debian: gcc .*jansson .*Debian: libjansson-dev", "without a compiler too all is named")
 
     r = run("sh", "./configure", f"--builddir={there}", "--prefix=/opt/fp", "--pid-path=/x/y.pid", "--with-debug",
             "CFLAGS=-g -O1 -DX=1")
