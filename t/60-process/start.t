@@ -112,8 +112,8 @@ with tap.run():
     # no database
     gone = util.free_port()
     for conf, env, text in (
-            ({"database.startup": "exit", "database.startup_timeout": "500ms"}, {}, "Error: Failed to connect to database\n"),
-            ({"database.startup_timeout": "500ms"}, {}, "Error: Failed to connect to database\n")):
+            ({"database.startup": "exit", "database.startup_timeout": "3s"}, {}, "Error: Failed to connect to database\n"),
+            ({"database.startup_timeout": "3s"}, {}, "Error: Failed to connect to database\n")):
         fp = Flowplane(start=False, conf={"database.url": f"postgresql://x@127.0.0.1:{gone}/x", **conf}, env=env)
         fails(fp, f"no database, {conf}", text)
         tap.like(fp.log(), r"Error: Failed to connect to database\nError: connection refused\n", "with the cause on the next line")

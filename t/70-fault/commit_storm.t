@@ -90,7 +90,7 @@ with run():
     fp.api("POST", "/clusters", cluster("shared"))
     with Follower(fp.xds_port, "a") as a, Follower(fp.xds_port, "b") as b:
         with Storm(fp) as storm:
-            wait_until(lambda: storm.died or min(storm.done) >= ROUNDS, 120, "all rounds")
+            wait_until(lambda: storm.died or min(storm.done) >= ROUNDS, 600, "all rounds")
         is_(storm.wrong, [], f"{sum(storm.statuses.values())} writes: each is seen by the next read, over fresh connections")
         is_({s for _, s in storm.statuses}, {200, 201, 204}, "all succeeded")
         ok(len(storm.revisions) == len(set(storm.revisions)), "each commit has a revision of its own")

@@ -108,14 +108,14 @@ def exits(pg):
     """startup=exit without a usable cache: the two lines of the guide, status 1."""
     pg.stop()
     for form in ("json", "text"):
-        fp = Flowplane(pg, {"database.startup": "exit", "database.startup_timeout": "2s",
+        fp = Flowplane(pg, {"database.startup": "exit", "database.startup_timeout": "4s",
                             "observability.log_format": form}, start=False, name=f"exit-{form}")
         began = time.monotonic()
         fp.start(wait=None)
         status = fp.process.wait(util.patience())
         took = time.monotonic() - began
         is_(status, 1, f"exit, {form}: status 1")
-        ok(took >= 2, f"after database.startup_timeout ({took:.1f} s)")
+        ok(took >= 4, f"after database.startup_timeout ({took:.1f} s)")
         plain = [line for line in fp.log().splitlines() if line.startswith("Error: ")]
         is_(plain, ["Error: Failed to connect to database", "Error: connection refused"], "two lines on stderr (contract §16)")
         if form == "json":
@@ -176,7 +176,7 @@ def slow_database(pg):
         deaf.bind(("127.0.0.1", util.free_port()))
         deaf.listen(64)
         url = re.sub(r":\d+/", f":{deaf.getsockname()[1]}/", pg.url())
-        fp = Flowplane(None, {"database.url": url, "database.startup": "exit", "database.startup_timeout": "2s",
+        fp = Flowplane(None, {"database.url": url, "database.startup": "exit", "database.startup_timeout": "6s",
                               "database.connect_timeout": "1s"}, wait="alive", name="deaf")
         is_(fp.get("/healthz", token=None).status, 200, "a database that says nothing: /healthz 200 meanwhile")
         is_(fp.process.wait(util.patience()), 1, "then status 1")
