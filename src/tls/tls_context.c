@@ -174,12 +174,17 @@ static bool load_crl(struct making *m)
     BIO *bio = BIO_new_mem_buf(f->crl.data, (int)f->crl.len);
     FP_ASSERT(bio);
     X509_CRL *crl;
+    ERR_clear_error();
     while ((crl = PEM_read_bio_X509_CRL(bio, NULL, no_pass_phrase, NULL))) {
         n += X509_STORE_add_crl(store, crl) == 1;
         X509_CRL_free(crl);
     }
     BIO_free(bio);
+    /* of a file cut short the lists before would be taken, and who is revoked by the rest let in */
+    bool end = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
     ERR_clear_error();
+    if (!end)
+        return fail(m, f->crl_path, "holds a damaged revocation list");
     X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK);
     return n ? true : fail(m, f->crl_path, "holds no PEM revocation list");
 }

@@ -39,6 +39,28 @@ static struct pair make(const char *name, long from_s, long to_s, const char *pa
     return (struct pair){text_of(c), text_of(k)};
 }
 
+/* A revocation list of the pair's, with nobody on it. */
+static struct fp_str crl_of(const struct pair *ca)
+{
+    BIO *c = BIO_new_mem_buf(ca->cert.data, (int)ca->cert.len),
+        *k = BIO_new_mem_buf(ca->key.data, (int)ca->key.len), *out = BIO_new(BIO_s_mem());
+    X509 *x = PEM_read_bio_X509(c, NULL, NULL, NULL);
+    EVP_PKEY *key = PEM_read_bio_PrivateKey(k, NULL, NULL, NULL);
+    X509_CRL *crl = X509_CRL_new();
+    ASN1_TIME *now = X509_gmtime_adj(NULL, 0);
+    X509_CRL_set_issuer_name(crl, X509_get_subject_name(x));
+    X509_CRL_set1_lastUpdate(crl, now);
+    X509_CRL_sign(crl, key, EVP_sha256());
+    PEM_write_bio_X509_CRL(out, crl);
+    ASN1_TIME_free(now);
+    X509_CRL_free(crl);
+    EVP_PKEY_free(key);
+    X509_free(x);
+    BIO_free(c);
+    BIO_free(k);
+    return text_of(out);
+}
+
 static void fails(const char *what, struct fp_tls_files f, const char *want)
 {
     struct fp_arena *a = fp_arena_new(NULL);
@@ -87,6 +109,15 @@ int main(void)
           WITH(g.client_ca = good.cert, g.client_ca_path = "/a", g.crl = FP_STR("x"),
                g.crl_path = "/r"),
           "/r: holds no PEM revocation list");
+    struct fp_str crl = crl_of(&good);
+    char *cut = fp_mem_calloc(2, crl.len);
+    memcpy(cut, crl.data, crl.len);
+    memcpy(cut + crl.len, crl.data, crl.len - 40);
+    fails("a second CRL that is cut short",
+          WITH(g.client_ca = good.cert, g.client_ca_path = "/a",
+               g.crl = fp_str_n(cut, 2 * crl.len - 40), g.crl_path = "/r"),
+          "/r: holds a damaged revocation list");
+    fp_mem_free(cut);
 
     struct fp_arena *a = fp_arena_new(NULL);
     const struct fp_tls_options o = {.require_client_cert = true};
@@ -107,7 +138,14 @@ int main(void)
     fp_tls_context_unref(&c);
     ok(!c && again, "counted");
     fp_tls_context_unref(&again);
+    g.client_ca = good.cert;
+    g.crl = crl;
+    g.crl_path = "/r";
+    c = fp_tls_context_new(&g, &o, a, &why);
+    ok(c && !why, "with a revocation list");
+    fp_tls_context_unref(&c);
     fp_arena_free(&a);
+    fp_mem_free((void *)crl.data);
     struct pair all[] = {good, other, old, early, locked};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         fp_mem_free((void *)all[i].cert.data);
