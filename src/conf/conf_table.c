@@ -78,7 +78,7 @@ BOOL("database.auto_migrate", 'R', database.auto_migrate, "true", "Bring the sch
 CHOICE("database.startup", 'R', database.startup, "auto", "auto|exit|retry", "What to do when the database is away at start and there is no usable cache; auto is retry under a service manager, else exit."),
 DUR("database.startup_timeout", 'R', database.startup_timeout_ms, "30s", 100, H_MS, "How long exit waits for the database."),
 DUR("database.poll_interval", 'L', database.poll_interval_ms, "5s", S_MS, M_MS, "Safety poll for changes; 1 s while LISTEN does not work."),
-DUR("database.history_retention", 'L', database.history_retention_ms, "90d", 0, 3650 * D_MS, "How long revisions are kept."),
+DUR("database.history_retention", 'L', database.history_retention_ms, "90d", 0, 3650 * D_MS, "How long revisions, and rejections of nodes, are kept."),
 BOOL("database.embedded", 'R', database.embedded, "false", "Run a private PostgreSQL under the master, reachable by its UNIX socket in process.runtime_dir only; excludes database.url."),
 PATH("database.data_dir", 'R', database.data_dir, NULL, "Data directory of the embedded PostgreSQL; <state_dir>/pg unless set."),
 PATH("database.bin_dir", 'R', database.bin_dir, NULL, "Directory of the programs postgres and initdb; found unless set."),

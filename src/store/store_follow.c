@@ -26,8 +26,14 @@
 
 static const char poll_sql[] = "SELECT revision, epoch, commit_id FROM config_revision";
 static const char beat_sql[] = "SELECT pg_notify($1::text, '')";
+/* Rejections go with the history, after a day at least: nobody resolves those of nodes that never
+ * come back. */
 static const char chores_sql[] =
+    "WITH n AS (DELETE FROM xds_nacks WHERE id IN (SELECT id FROM xds_nacks\n"
+    "  WHERE last_seen < now() - greatest($2::bigint, 86400000) * interval '1 millisecond'\n"
+    "  LIMIT 10000 FOR UPDATE SKIP LOCKED) RETURNING id)\n"
     "SELECT expired_n, pruned_n, flowplane_prune_history($2::bigint, $3::bigint)\n"
+    "  + (SELECT count(*) FROM n)\n"
     "FROM flowplane_chores($1::bigint)";
 static const struct store_params none;
 

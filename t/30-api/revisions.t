@@ -176,10 +176,14 @@ with run():
     is_(fp.get("/api/v1/revisions").json[-1]["revision"], 6, "and not in the list")
     pg.psql("DO $$ BEGIN FOR i IN 1..1100 LOOP UPDATE clusters SET team = i::text WHERE name = 'a'; COMMIT; END LOOP; END $$")
     pg.psql("UPDATE config_changes SET created_at = now() - interval '2 days'")
+    pg.psql("INSERT INTO xds_nacks (instance, node_id, type_url, resource_names, version_rejected, code, message, last_seen)"
+            " SELECT 'i', n, 't', '{}', 'v', 3, '', now() - d * interval '1 hour' FROM (VALUES ('old', 25), ('young', 23)) x(n, d)")
     fp.write_conf({"database.history_retention": "1d"})
     fp.restart()
     last = int(pg.psql("SELECT revision FROM config_revision"))
     wait_until(lambda: int(pg.psql("SELECT min(revision) FROM config_changes")) == last - 999, 20, "1,000 revisions are kept")
+    wait_until(lambda: pg.psql("SELECT string_agg(node_id, ' ') FROM xds_nacks WHERE instance = 'i'") == "young", 20, "old rejections go too")
+    ok(True, "rejections of nodes that never came back go with the history")
     is_(fp.get(f"/api/v1/revisions/{last - 1000}").status, 404, "the one before them is not")
     rollback(last - 999)
 
