@@ -77,16 +77,19 @@ static void failed(const struct store_answer *a)
 
 struct put {
     const struct store_request *r;
-    void (*done)(bool ok, void *arg);
+    void (*done)(enum fp_store_outcome how, void *arg);
     void *arg;
 };
 
 static void put_done(const struct store_answer *a, void *arg)
 {
     struct put *p = arg;
+    enum fp_store_outcome how = a->end == STORE_END_OK ? FP_STORE_DONE : FP_STORE_UNAVAILABLE;
+    if (a->end == STORE_END_SQL && store_verdict(a->sqlstate) == STORE_REFUSE)
+        how = FP_STORE_REFUSED;
     failed(a);
     if (p->done && !p->r->forgotten)
-        p->done(a->end == STORE_END_OK, p->arg);
+        p->done(how, p->arg);
 }
 
 static void member(struct fp_buf *b, const char *key, struct fp_str s)
@@ -126,7 +129,7 @@ static void write_item(struct fp_buf *b, const struct fp_store_nack *n)
 }
 
 void fp_store_nacks_put(struct fp_store *s, const struct fp_store_nack *items, size_t n,
-                        void (*done)(bool ok, void *arg), void *arg)
+                        void (*done)(enum fp_store_outcome how, void *arg), void *arg)
 {
     struct store_request *r = store_request_new("create nacks", put_sql);
     struct put *p = FP_ARENA_NEW(r->arena, struct put);

@@ -14,9 +14,10 @@ struct fp_store_nack {
     uint32_t code, count;
     int64_t first_wall_ms, last_wall_ms;
 };
-/* One for each (node, type).  done(false): nothing was written, try again later. */
+/* One for each (node, type).  FP_STORE_REFUSED: of some of these values, nothing was written;
+ * FP_STORE_UNAVAILABLE: try again later. */
 void fp_store_nacks_put(struct fp_store *s, const struct fp_store_nack *items, size_t n,
-                        void (*done)(bool ok, void *arg), void *arg);
+                        void (*done)(enum fp_store_outcome how, void *arg), void *arg);
 
 struct fp_store_nack_filter {
     bool open;                       /* only those not resolved */

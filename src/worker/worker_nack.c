@@ -29,6 +29,7 @@ struct worker_nacks {
     struct fp_list waiting, sent; /* oldest first */
     struct fp_map by_key;         /* of the waiting ones */
     size_t n;                     /* waiting */
+    size_t alone_n;               /* > 0: this many more are sent one by one */
     uint64_t lost;
     struct fp_timer retry;
     struct fp_task send;
@@ -110,12 +111,11 @@ static void merge(struct worker_nacks *q, struct entry *e)
     q->n++;
 }
 
-static void stored(bool ok, void *arg)
+/* In front again, unless something newer waits. */
+static void put_back(struct worker_nacks *q)
 {
-    struct worker_nacks *q = arg;
     struct fp_list *it;
-    while (!ok &&
-           (it = q->sent.prev) != &q->sent) { /* back in front, unless something newer waits */
+    while ((it = q->sent.prev) != &q->sent) {
         struct entry *e = FP_CONTAINER(it, struct entry, link);
         fp_list_remove(it);
         if (fp_map_get(&q->by_key, e->key) || q->n >= QUEUE_N) {
@@ -126,9 +126,28 @@ static void stored(bool ok, void *arg)
         fp_map_set(&q->by_key, e->key, e);
         q->n++;
     }
+}
+
+/* Of a batch that the database refuses (a node id too long for an index) each entry is tried alone,
+ * and the one that is to blame is dropped: it would keep all others out for ever. */
+static void stored(enum fp_store_outcome how, void *arg)
+{
+    struct worker_nacks *q = arg;
+    struct fp_list *it;
+    bool alone = q->sent.next == q->sent.prev;
+    if (how == FP_STORE_REFUSED && !alone)
+        q->alone_n = BATCH_N;
+    if (how == FP_STORE_REFUSED && alone) {
+        const struct entry *e = FP_CONTAINER(q->sent.next, struct entry, link);
+        fp_log_error(FP_LOG_XDS, "a rejection of %s by node %.100s is not stored",
+                     fp_kinds[fp_kind_by_type_url(e->nack.type_url)].name,
+                     e->key.data); /* the node's id ends with NUL there */
+    } else if (how != FP_STORE_DONE) {
+        put_back(q);
+    }
     while ((it = fp_list_pop_front(&q->sent)))
         fp_mem_free(FP_CONTAINER(it, struct entry, link));
-    if (!ok)
+    if (how == FP_STORE_UNAVAILABLE)
         fp_timer_start(q->worker->loop, &q->retry, RETRY_MS);
     else if (q->n)
         fp_task_defer(q->worker->loop, &q->send);
@@ -137,15 +156,17 @@ static void stored(bool ok, void *arg)
 static void send_batch(struct worker_nacks *q)
 {
     struct fp_store_nack items[BATCH_N];
-    size_t n = 0;
+    size_t n = 0, most = q->alone_n ? 1 : BATCH_N;
     if (!fp_list_empty(&q->sent) || fp_timer_running(&q->retry))
         return;
-    while (n < BATCH_N && q->n) {
+    while (n < most && q->n) {
         struct entry *e = FP_CONTAINER(q->waiting.next, struct entry, link);
         forget(q, e);
         fp_list_push_back(&q->sent, &e->link);
         items[n++] = e->nack;
     }
+    if (n && q->alone_n)
+        q->alone_n--;
     if (n)
         fp_store_nacks_put(q->worker->store, items, n, stored, q);
 }
