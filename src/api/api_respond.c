@@ -121,20 +121,41 @@ void api_respond(struct fp_api_call *c, int status, struct api_headers *h, struc
     fp_http_respond(c->r, &resp);
 }
 
+/* Text of an error: a token that was sent as a name or key is not told back (contract §4.1). */
+static void write_text(struct fp_buf *b, const char *s)
+{
+    static const char prefix[] = "fp_pat_", secret[] = "abcdefghijklmnopqrstuvwxyz"
+                                                       "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
+    struct fp_buf masked = {0};
+    const char *p;
+    while ((p = strstr(s, prefix))) {
+        p += sizeof(prefix) - 1;
+        bool token = strnlen(p, FP_UUID_TEXT_BYTES) == FP_UUID_TEXT_BYTES &&
+                     p[FP_UUID_TEXT_BYTES - 1] == '.';
+        p += token ? FP_UUID_TEXT_BYTES - 1 : 0;
+        fp_buf_append(&masked, s, (size_t)(p - s));
+        fp_buf_append_c(&masked, token ? "***" : "");
+        s = token ? p + 1 + strspn(p + 1, secret) : p;
+    }
+    fp_buf_append_c(&masked, s);
+    fp_buf_append_json(b, fp_buf_str(&masked));
+    fp_buf_fini(&masked);
+}
+
 static void write_problem(struct fp_buf *b, const struct fp_problem *p)
 {
     fp_buf_append_c(b, p->pointer ? "{\"pointer\":" : "{\"parameter\":");
-    fp_buf_append_json(b, fp_str_of(p->pointer ? p->pointer : p->parameter));
+    write_text(b, p->pointer ? p->pointer : p->parameter);
     fp_buf_printf(b, ",\"code\":\"%s\",\"message\":", fp_problem_code_name(p->code));
-    fp_buf_append_json(b, fp_str_of(p->message));
+    write_text(b, p->message);
     fp_buf_append_c(b, "}");
 }
 
-static void write_error(struct fp_buf *b, int status, struct fp_str message,
-                        struct fp_str request_id, const struct fp_problems *ps)
+static void write_error(struct fp_buf *b, int status, const char *message, struct fp_str request_id,
+                        const struct fp_problems *ps)
 {
     fp_buf_printf(b, "{\"error\":\"%s\",\"message\":", error_of(status));
-    fp_buf_append_json(b, message);
+    write_text(b, message);
     fp_buf_append_c(b, ",\"requestId\":");
     fp_buf_append_json(b, request_id);
     if (ps && ps->n) {
@@ -157,7 +178,7 @@ void api_fail(struct fp_api_call *c, int status, struct api_headers *h,
     va_start(ap, fmt);
     char *message = fp_arena_vprintf(c->r->arena, fmt, ap);
     va_end(ap);
-    write_error(&b, status, fp_str_of(message), c->request_id, ps);
+    write_error(&b, status, message, c->request_id, ps);
     api_respond(c, status, h, fp_buf_str(&b));
     fp_buf_fini(&b);
 }
@@ -200,7 +221,7 @@ void api_bad(int status, const char *message, struct fp_http_bad *out, void *api
     struct api_headers h = {.n = 0};
     (void)api;
     fp_uuid_v4(out->id);
-    write_error(&out->body, status, fp_str_of(message), fp_str_of(out->id), NULL);
+    write_error(&out->body, status, message, fp_str_of(out->id), NULL);
     add_common(&h, "application/json; charset=utf-8", fp_str_of(out->id));
     memcpy(out->headers, h.items, h.n * sizeof(h.items[0]));
     out->headers_n = h.n;

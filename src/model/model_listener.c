@@ -373,7 +373,8 @@ static void summary(struct fp_arena *a, const json_t *message, struct fp_model_r
     if (!text.data)
         text = fp_model_str(json_object_get(address, "pipe"), "path");
     out->address = text.data ? fp_arena_str(a, text) : FP_STR("");
-    out->port = port ? (int)json_integer_value(port) : -1;
+    out->port =
+        json_integer_value(port) ? (int)json_integer_value(port) : -1; /* 0: any that is free */
     out->protocol = spoken(message);
 }
 

@@ -112,3 +112,17 @@ with run():
     is_((r.status, r.json.get("pathPrefix")), (201, path), "a path of 6,000 characters")
     r = fp.post("/api/v1/apply", [{"kind": "route", **rule({"path": {"type": "exact", "value": path}}, direct)}])
     is_(r.json.get("summary", r.json), {"created": 0, "updated": 1, "deleted": 0, "unchanged": 0}, "in a set too")
+    for address, port in (({"socketAddress": {"address": "127.0.0.1", "portValue": 0}}, None), ({"socketAddress": {"address": "127.0.0.1", "namedPort": "x"}}, None),
+                          ({"pipe": {"path": "/run/x"}}, None), ({"socketAddress": {"address": "127.0.0.1", "portValue": 65535}}, 65535)):
+        r = fp.post("/api/v1/listeners", {"name": f"at-{address}", "envoy": {"address": address}})
+        is_((r.status, r.json.get("port")), (201, port), f"a raw listener at {address}")
+        is_(fp.put(r.headers["Location"], r.json).headers["ETag"], '"1"', "its answer sent back is no change")
+
+    # ---- a token that came where none belongs is not told back (§4.1)
+    secret = fp.token.split(".")[1]
+    for r in (fp.get(f"/api/v1/clusters/{fp.token}"), fp.get(f"/api/v1/tokens/{fp.token}"), fp.get(f"/api/v1/clusters?{fp.token}=%ff"),
+              fp.post("/api/v1/clusters", {fp.token: 1, "name": "x", "lbPolicy": fp.token, "endpoints": [f"{fp.token} and {fp.token}:1"]}),
+              fp.post("/api/v1/routes", rule(any_path, {"type": "forward", "cluster": fp.token}))):
+        ok(r.status in (400, 404) and secret not in r.text, f"{r.status}: without the secret", r)
+    is_(fp.get(f"/api/v1/clusters/a{fp.token}b/x").status, 404, "a path that is none")
+    is_(fp.get(f"/api/v1/clusters/fp_pat_{'0' * 36}").json["message"], f"Cluster with name 'fp_pat_{'0' * 36}' not found", "an id alone is no secret")

@@ -258,3 +258,12 @@ with tap.run():
     again = hold(fp, "after")
     when(fp, lambda n: len(n) == len(before) - len(gone) + 1, "and new ones come")
     tap.ok(True, "its seat is used again")
+
+    # an id longer than an index entry of the database holds (nothing in it compresses): its rejection is one as any other
+    long_id = os.urandom(3000).hex()
+    ch, s, m = hold(fp, long_id)
+    fp.api("PUT", "/clusters/a", cluster("a", 77))
+    m = s.expect("cluster")
+    s.nack(m, "from afar")
+    wait_until(lambda: [n for n in fp.api("GET", "/nacks?open=false") if n["nodeId"] == long_id], what="the rejection of a node with a long id")
+    tap.is_([n["message"] for n in fp.api("GET", f"/nacks?open=false&nodeId={long_id}")], ["from afar"], "found by its id")
