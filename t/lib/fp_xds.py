@@ -169,15 +169,30 @@ class Stream:
         if metadata:
             self.node.metadata.update(metadata)
         self._node_sent = False
-        self._out = queue.SimpleQueue()
+        self._out, self._queued, self._asked = queue.SimpleQueue(), 0, 0
         self._in = []  # (arrival, short type, response), not yet expected
         self.log = []  # the same, all of them
         self._news = threading.Condition()
         self.ended = None
         self._call = channel.channel.stream_stream(path, request_serializer=_bytes,
                                                    response_deserializer=response_type.FromString)(
-            iter(self._out.get, None))
+            self._requests())
         threading.Thread(target=self._read, daemon=True).start()
+
+    def _requests(self):
+        """What gRPC takes one by one: it asks for the next when the one before is on the wire."""
+        while True:
+            with self._news:
+                self._asked += 1
+                self._news.notify_all()
+            request = self._out.get()
+            if request is None:
+                return
+            yield request
+
+    def _put(self, request):
+        self._queued += 1
+        self._out.put(request)
 
     def _read(self):
         error = None
@@ -199,7 +214,7 @@ class Stream:
     def send(self, type_=None, names=(), version="", nonce="", error=None, node=None, raw=None, code=3, **fields):
         """A SotW request exactly as said; node: None = on the first message only."""
         if raw is not None:
-            self._out.put(raw)
+            self._put(raw)
             return
         request = self.request_type(type_url=url_of(type_ or self.only or ""), response_nonce=nonce, **fields)
         if not self.delta:
@@ -211,7 +226,7 @@ class Stream:
         if node or (node is None and not self._node_sent):
             request.node.CopyFrom(self.node)
         self._node_sent = True
-        self._out.put(request)
+        self._put(request)
 
     def subscribe(self, type_=None, names=(), initial=None):
         """The first request of a type (delta: initial_resource_versions too)."""
@@ -288,7 +303,10 @@ class Stream:
                 return response
 
     def fence(self):
-        """A call on the same connection, thus answered by the same worker after what it had queued for us."""
+        """When all our requests are sent: a call on the same connection, thus answered by the same worker after them, and
+        after what it had queued for us."""
+        with self._news:
+            self._news.wait_for(lambda: self._asked > self._queued or self.ended, util.patience())
         self.ch.unary("/grpc.health.v1.Health/Check")
         with self._news:
             return list(self._in)
