@@ -97,6 +97,23 @@ static void man_range(const struct fp_conf_directive *d, FILE *out)
     }
 }
 
+/* As a file has it. */
+static void man_default(const struct fp_conf_directive *d, FILE *out)
+{
+    bool list = d->type == FP_CONF_T_LIST;
+    bool bare =
+        d->type == FP_CONF_T_BOOL || d->type == FP_CONF_T_RATIO ||
+        (d->def && d->type != FP_CONF_T_STRING && strspn(d->def, "0123456789") == strlen(d->def));
+    fputs("default ", out);
+    if (!d->def || !*d->def) {
+        fputs(list ? "empty" : "unset", out);
+        return;
+    }
+    fputs(list ? "[\\(dq" : bare ? "" : "\\(dq", out);
+    man_text(d->def, out);
+    fputs(list ? "\\(dq]" : bare ? "" : "\\(dq", out);
+}
+
 void fp_conf_print_man(FILE *out)
 {
     struct fp_str group = FP_STR_NULL;
@@ -120,11 +137,7 @@ void fp_conf_print_man(FILE *out)
             man_range(d, out), fputs(";\n", out);
         else
             fputs(";\n", out);
-        fputs("default ", out);
-        if (d->def && *d->def)
-            fputs("\\(lq", out), man_text(d->def, out), fputs("\\(rq", out);
-        else
-            fputs(d->type == FP_CONF_T_LIST ? "empty" : "unset", out);
+        man_default(d, out);
         fprintf(out, "; class %c.\n", d->class);
         char env[80];
         fp_conf_env_name(env, d->name);

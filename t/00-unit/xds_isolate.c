@@ -389,7 +389,7 @@ static void halving(unsigned n, unsigned k, unsigned seed)
     struct fp_snap_entry e;
     unsigned wrong = 0;
     for (unsigned i = 0; i < n; i++) {
-        char name[8];
+        char name[16];
         snprintf(name, sizeof name, "%03u", i);
         bool is = fp_xds_state_find(held, fp_str_of(name), &e);
         wrong += is != (!bad[i] || i == 0);

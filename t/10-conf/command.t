@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """The command line (contract §13.1): options, exit codes, -g, -V, -s without a server; TLS files under -t."""
 import os
+import re
 
 import fp_conf
 import fp_tap as tap
+import fp_util as util
 from fp_conf import conf, run, value
 
 PLAIN = "database : { embedded = true; };\n"
@@ -52,6 +54,19 @@ with tap.run():
         r = run("-t", "-c", path, "-g", text)
         tap.is_(r.returncode, 1, f"-g {text}: refused")
         tap.contains(r.stderr, why, f"-g {text}: {why}")
+    # what flowplane.conf(5) gives as a default can be written like that, and is it
+    manual = (util.OBJS / "man" / "flowplane.conf.5").read_text().replace("\n", " ").replace("\\(dq", '"').replace("\\-", "-")
+    defaults = re.findall(r"\.It Ic (\S+) (?:(?!\.It ).)* default ([^;]*); class", manual)
+    tap.ok(len(defaults) > 80, "the manual has the defaults", len(defaults))
+    written = [(name, what) for name, what in defaults  # the user may not exist here
+               if what not in ("unset", "empty") and name not in ("process.user", "process.group")]
+    own = conf('database : { url = "postgresql:///x"; };\n', "own.conf")
+    usual = run("-T", "-c", own).stdout
+    for i in range(0, len(written), 30):
+        r = run("-T", "-c", own, *(a for d in written[i:i + 30] for a in ("-g", " = ".join(d))))
+        tap.is_((r.returncode, r.stderr.count("command line")), (0, 0), f"defaults of the manual from {written[i][0]}") or tap.diag(r.stderr)
+        for name, what in written[i:i + 30]:
+            tap.is_(value(r.stdout, name), (value(usual, name)[0], "command line"), f"manual: {name} = {what}")
     # a feature of a later version says so
     r = run("-t", "-c", conf(PLAIN + "xds : { advertised_address = \"cp.example.test:50051\"; };\n", "later.conf"))
     tap.is_(r.returncode, 0, "a directive whose feature comes later is accepted")
