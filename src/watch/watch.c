@@ -12,13 +12,11 @@
 #include "os/os_process.h"
 #include "watch/watch_int.h"
 
-#define CACHE_USE_AFTER_MS 500 /* no database by then: serve the last known good snapshot, ... */
-#define CACHE_USE_LATEST_MS                                                                        \
-    5000                          /* ... or by then, when it is only slow: the cache may be stale  \
-                                   */
+#define CACHE_USE_AFTER_MS  500   /* the database is away by then: serve the last good snapshot */
+#define CACHE_USE_LATEST_MS 5000  /* it is only slow: the cache may be stale */
 #define USAGE_EVERY_MS      10000 /* how often memory is read, at most */
-#define REST_MIN_MS         50 /* a wait that is worth two statements: the follower need not listen */
-#define CACHE_SAVE_AFTER_MS 1000 /* coalesces: fsync must not delay the next publish */
+#define REST_MIN_MS         50    /* a wait worth two statements: the follower need not listen */
+#define CACHE_SAVE_AFTER_MS 1000  /* coalesces: fsync must not delay the next publish */
 
 struct fp_watch {
     struct fp_loop *loop;
