@@ -13,7 +13,7 @@ from fp_server import PROGRAM, Flowplane
 
 # root: a network; others: a user namespace in which they stay who they are, and may set up its loopback
 _UNSHARE = ["unshare", "--net"] if util.ROOT else ["unshare", "--net", "--map-current-user", "--keep-caps"]
-_UP = "ip link set lo up && echo '10000 32000' > /proc/sys/net/ipv4/ip_local_port_range"  # 50051 is nobody's by chance
+_UP = "ip link set lo up && echo '33000 49999' > /proc/sys/net/ipv4/ip_local_port_range"  # neither 50051 nor a free_port() by chance
 
 
 def _enter():
