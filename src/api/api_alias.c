@@ -1,10 +1,12 @@
 /*
  * The singular paths of the operations guide (contract §5.1): POST as on the plural one, but
- * restoring a backup over what is there already is no error.  Runs in workers.  Decided in the
- * snapshot, after the database has said that the name is taken.
+ * restoring a backup over what is there already is no error.  Runs in workers.  After the database
+ * has said that the name is taken, decided in the snapshot of then: another instance may have taken
+ * it just now.
  */
 #include "api/api_int.h"
 #include "codec/codec_json.h"
+#include "store/store_revision.h"
 
 bool api_alias_same(const struct fp_model_resource *m, const struct fp_snap_entry *e,
                     const json_t *rest)
@@ -55,7 +57,18 @@ static void decide(struct fp_api_call *c)
         api_write_refused(c, &taken);
 }
 
+static void revision_known(enum fp_store_reading how, uint64_t current, void *arg)
+{
+    struct fp_api_call *c = arg;
+    if (how == FP_READING_AWAY) {
+        api_fail_unavailable(c, "the database is not available");
+        return;
+    }
+    fp_page_raise(&c->api->o.page->committed_revision, current);
+    api_wait_fresh(c, decide);
+}
+
 void api_alias_taken(struct fp_api_call *c)
 {
-    api_wait_fresh(c, decide);
+    fp_store_revision_now(c->api->o.store, revision_known, c);
 }

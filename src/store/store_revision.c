@@ -202,6 +202,28 @@ void fp_store_revision_changes(struct fp_store *s, uint64_t revision,
     store_pool_submit(s, c->r);
 }
 
+/* ---- the one of now */
+
+static void read_now(const struct store_answer *a, void *arg)
+{
+    struct call *c = arg;
+    if (c->r->forgotten)
+        return;
+    bool lost = away(a) || PQntuples(a->result) == 0;
+    c->then_done(lost ? FP_READING_AWAY : FP_READING_OK,
+                 lost ? 0 : (uint64_t)store_cell_i64(a->result, 0, 0), c->arg);
+}
+
+void fp_store_revision_now(struct fp_store *s,
+                           void (*done)(enum fp_store_reading how, uint64_t current, void *arg),
+                           void *arg)
+{
+    struct call *c =
+        call_new("read revision", "SELECT revision FROM config_revision", read_now, arg);
+    c->then_done = done;
+    store_pool_submit(s, c->r);
+}
+
 /* ---- the state at the end of one */
 
 static void read_state(const struct store_answer *a, void *arg)

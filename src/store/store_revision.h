@@ -23,6 +23,11 @@ void fp_store_revisions(struct fp_store *s, const struct fp_store_revision_filte
                         void (*done)(enum fp_store_reading how, uint64_t total, void *arg),
                         void *arg);
 
+/* The revision of now: OK or AWAY. */
+void fp_store_revision_now(struct fp_store *s,
+                           void (*done)(enum fp_store_reading how, uint64_t current, void *arg),
+                           void *arg);
+
 struct fp_store_change { /* of one row in one revision */
     struct fp_str kind /* also of rows without enum fp_kind */, name, action, team;
     int64_t from_version, to_version;                   /* 0: none */

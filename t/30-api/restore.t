@@ -26,6 +26,17 @@ with run():
         {"name": "x", "match": {"path": {"type": "prefix", "value": "/"}}, "action": {"type": "forward", "cluster": "a"}}]}]}, want=201)
     fp.api("POST", "/listener", {"name": "l", "address": "127.0.0.1", "port": 18080, "filterChains": [{"filters": [
         {"name": "envoy.filters.network.http_connection_manager", "type": "httpConnectionManager", "routeConfigName": "r"}]}]}, want=201)
+    other = Flowplane(pg)
+    other.token = fp.token
+    for i in range(20):  # a name that another instance has taken just now: judged by what the database has
+        one, two = (fp, other) if i % 2 else (other, fp)
+        body = {"name": f"two-{i}", "endpoints": ["127.0.0.1:8081"]}
+        one.api("POST", "/cluster", body, want=201)
+        is_(two.post("/api/v1/cluster", body).status, 200, "the same content: unchanged")
+        one.api("PUT", f"/clusters/two-{i}", {**body, "connectTimeoutSeconds": 9})
+        is_(two.post("/api/v1/cluster", body).status, 409, "what it was before: another content")
+        one.api("DELETE", f"/clusters/two-{i}", want=204)
+    other.stop()
     same = fp.api("GET", "/clusters/a")
     r = fp.post("/api/v1/cluster", same)
     is_((r.status, r.json, r.headers["ETag"]), (200, same, '"1"'), "the same content again: 200, unchanged")
