@@ -230,6 +230,14 @@ static struct fp_xds_isolation *isolate(struct fp_xds_stream *st, struct fp_xds_
     return iso;
 }
 
+static bool changes(const struct fp_xds_change *c, struct fp_str name)
+{
+    for (uint32_t i = 0; i < c->changed_n; i++)
+        if (fp_str_eq(c->changed[i].name, name))
+            return true;
+    return false;
+}
+
 /* What is kept apart already, and what came new into a set that was rejected again. */
 static struct fp_xds_isolation *widen(struct fp_xds_stream *st, struct fp_xds_subscription *ts,
                                       const struct fp_xds_change *c)
@@ -237,12 +245,12 @@ static struct fp_xds_isolation *widen(struct fp_xds_stream *st, struct fp_xds_su
     const struct fp_xds_isolation *old = ts->isolation;
     struct fp_xds_suspect *l = list(c, old->suspects->n);
     uint32_t n = c->changed_n;
-    for (uint32_t i = 0; i < old->suspects->n; i++)
-        if (is_apart(old->verdicts[i]))
+    for (uint32_t i = 0; i < old->suspects->n; i++) /* some come back as they were ACKed */
+        if (is_apart(old->verdicts[i]) && !changes(c, old->suspects->at[i].name))
             l[n++] = old->suspects->at[i];
     struct fp_xds_isolation *iso = isolate(st, ts, make(l, n));
     for (uint32_t i = 0; i < old->suspects->n; i++)
-        if (old->verdicts[i] == BAD)
+        if (old->verdicts[i] == BAD && !changes(c, old->suspects->at[i].name))
             judge(iso, index_of(iso->suspects, old->suspects->at[i].name), BAD);
     fp_mem_free(l);
     return iso;
@@ -440,6 +448,17 @@ void fp_xds_isolation_passed(struct fp_xds_subscription *ts)
         fp_xds_isolation_end(ts);
     else
         schedule(iso);
+}
+
+void fp_xds_isolation_doubted(struct fp_xds_subscription *ts)
+{
+    struct fp_xds_isolation *iso = ts->isolation;
+    if (!iso || !iso->trying_n)
+        return;
+    conclude(iso, false);
+    judge_range(iso, iso->trial, TRYING, UNTRIED, UINT32_MAX);
+    divide(iso, iso->trial);
+    schedule(iso);
 }
 
 void fp_xds_isolation_end(struct fp_xds_subscription *ts)

@@ -23,6 +23,8 @@ void fp_xds_isolation_begin(struct fp_xds_stream *st, enum fp_kind kind, struct 
 bool fp_xds_isolation_pending(const struct fp_xds_subscription *ts);
 /* The client holds what was sent last; no-op without an isolation. */
 void fp_xds_isolation_passed(struct fp_xds_subscription *ts);
+/* What was on trial may have been in an answer whose rejection came late: it is tried again. */
+void fp_xds_isolation_doubted(struct fp_xds_subscription *ts);
 void fp_xds_isolation_end(struct fp_xds_subscription *ts);
 /*
  * The state of the view without the suspects that have not passed: a new reference.  Ends the

@@ -83,14 +83,28 @@ static void note(struct fp_xds_subscription *ts, const struct fp_xds_request *r)
     ts->nack = n;
 }
 
-/* Of several entries it may have taken some; one alone it has not. */
+/* Of several entries it may have taken some; one alone it has not, but perhaps what an answer
+ * before it said, whose verdict came too late to count (S-6). */
 static void refuse(struct fp_xds_subscription *ts)
 {
     if (!ts->in_flight || !ts->sent)
         return; /* said again, or too late */
     const struct fp_xds_change *c = fp_xds_state_change(ts->sent, ts->acked);
-    ts->unsure |= c->changed_n + c->removed_n > 1;
+    ts->unsure |= ts->overlaps || c->changed_n + c->removed_n > 1;
     fp_xds_state_set(&ts->refused, ts->sent);
+}
+
+/* What hangs on what differs from `known` follows with its next answer (O-1). */
+static void children_follow(struct fp_xds_stream *st, enum fp_kind parent,
+                            struct fp_xds_state *known)
+{
+    for (size_t i = 0; i < FP_XDS_TYPES_N; i++) {
+        struct fp_xds_subscription *ts = &st->types[fp_xds_types[i].kind];
+        if (fp_xds_types[i].parent != parent)
+            continue;
+        fp_xds_state_set(&ts->parent, known);
+        fp_xds_state_set(&ts->acked_parent, known);
+    }
 }
 
 void fp_xds_stream_rejected(struct fp_xds_stream *st, enum fp_kind kind,
@@ -119,12 +133,14 @@ void fp_xds_stream_rejected(struct fp_xds_stream *st, enum fp_kind kind,
     fp_metric_add(FP_METRIC_XDS_RESPONSES, kind, 1, 0, 1);
     fp_xds_journey_done(st, kind, ts->nack->said.message);
     refuse(ts);
-    ts->in_flight = false;
+    struct fp_xds_state *behind = ts->overlaps ? NULL : ts->acked_parent;
+    ts->regained |= ts->shrank;
+    ts->shrank = false;
+    ts->in_flight = ts->overlaps = ts->doubted = false;
     fp_xds_state_set(&ts->sent, ts->acked);
-    /* what hangs on it follows again with the next answer (O-1) */
-    for (size_t i = 0; i < FP_XDS_TYPES_N; i++)
-        if (fp_xds_types[i].parent == kind)
-            fp_xds_state_set(&st->types[fp_xds_types[i].kind].parent, ts->acked);
+    children_follow(st, kind, ts->acked);
+    if (ts->isolation) /* else it would be the same again (N-3) */
+        fp_xds_state_set(&ts->parent, behind);
     fp_xds_status_nack(st, kind);
 }
 
@@ -140,9 +156,13 @@ void fp_xds_stream_resolved(struct fp_xds_stream *st, enum fp_kind kind)
 void fp_xds_stream_doubted(struct fp_xds_stream *st, enum fp_kind kind)
 {
     struct fp_xds_subscription *ts = &st->types[kind];
-    if (!ts->in_flight || fp_xds_type_of(kind)->whole)
-        return; /* the whole set under way says all again anyhow */
-    ts->unsure = true;
+    if (!ts->in_flight)
+        return;
+    children_follow(st, kind, NULL); /* behind an answer that was made without this verdict */
+    if (!ts->in_full) {              /* else what is under way says all again anyhow */
+        ts->unsure = ts->doubted = true;
+        fp_xds_isolation_doubted(ts);
+    }
     fp_xds_engine_wake(st->engine, st);
 }
 

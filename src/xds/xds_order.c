@@ -61,6 +61,7 @@ void fp_xds_stream_send(struct fp_xds_stream *st, enum fp_kind kind, struct fp_x
     tail[0] = 5 << 3 | FP_XDS_BYTES; /* DiscoveryResponse.nonce */
     tail[1] = (char)n;
     ts->nonce = st->last_nonce;
+    ts->overlaps = ts->in_flight;
     ts->in_flight = true;
     fp_xds_journey_sent(st, kind, r);
     st->engine->counters.responses++;
@@ -280,7 +281,7 @@ static bool is_new_cluster(const struct fp_xds_subscription *cds, struct fp_xds_
     struct fp_snap_entry e;
     return fp_xds_names_has(cds->names, name) &&
            fp_xds_view_find(view, FP_KIND_CLUSTER, name, &e) &&
-           !(cds->acked && fp_xds_state_find(cds->acked, name, &e));
+           (cds->regained || !(cds->acked && fp_xds_state_find(cds->acked, name, &e)));
 }
 
 static bool names_new_cluster(const struct fp_xds_stream *st, const struct fp_xds_state *to,
@@ -313,7 +314,8 @@ static bool gated(struct flush *f, const struct fp_xds_type *type, struct fp_xds
     struct fp_xds_change *c = fp_xds_state_change(to, from);
     if (!c->changed_n)
         return false;
-    const uint64_t key[3] = {id_of(cds->acked), cds->names->id, view_of(st)->id};
+    const uint64_t key[3] = {id_of(cds->acked), cds->names->id << 1 | cds->regained,
+                             view_of(st)->id};
     if (memcmp(c->gate_key, key, sizeof key) != 0) {
         memcpy(c->gate_key, key, sizeof key);
         c->gate = names_new_cluster(st, to, c);
@@ -342,6 +344,7 @@ static void arrive_silently(struct flush *f, const struct fp_xds_type *type,
 {
     f->moved |= ts->sent != to;
     arrive(f->st, type, ts, to);
+    ts->doubted &= ts->in_flight;
     if (!ts->in_flight) {
         fp_xds_state_set(&ts->acked, to);
         fp_xds_isolation_passed(ts);
@@ -372,8 +375,10 @@ static void children_follow(struct fp_xds_stream *st, enum fp_kind parent)
 static void children_unsure(struct fp_xds_stream *st, enum fp_kind parent)
 {
     for (size_t i = 0; i < FP_XDS_TYPES_N; i++)
-        if (fp_xds_types[i].parent == parent)
+        if (fp_xds_types[i].parent == parent) {
             fp_xds_state_set(&st->types[fp_xds_types[i].kind].parent, NULL);
+            fp_xds_state_set(&st->types[fp_xds_types[i].kind].acked_parent, NULL);
+        }
 }
 
 /* What hangs on a changed entry of the parent is said again behind it (O-1). */
@@ -386,9 +391,14 @@ static bool parent_moved(const struct fp_xds_stream *st, const struct fp_xds_typ
 }
 
 /* N-6; a suspect that is kept apart is said in its trial. */
+static bool is_unsure(const struct fp_xds_subscription *ts)
+{
+    return ts->doubted || (ts->unsure && !ts->isolation);
+}
+
 static bool says_all(const struct fp_xds_subscription *ts)
 {
-    return ts->unsure && !ts->isolation;
+    return is_unsure(ts) && (ts->doubted || !ts->in_flight || !ts->in_full);
 }
 
 static struct fp_xds_response *answer_for(struct fp_xds_stream *st, const struct fp_xds_type *type,
@@ -403,7 +413,7 @@ static struct fp_xds_response *answer_for(struct fp_xds_stream *st, const struct
     struct fp_xds_state *parent = type->parent == NONE ? NULL : st->types[type->parent].sent;
     if (!c->changed_n && !says_all(ts) && !(parent_moved(st, type, ts) && to->names->n)) /* O-17 */
         return NULL;
-    const struct fp_xds_state *from = says_all(ts) ? NULL : ts->sent;
+    const struct fp_xds_state *from = is_unsure(ts) ? NULL : ts->sent;
     struct fp_xds_response *r = fp_xds_response_part(to, from, parent, ts->parent, id);
     return r->entries_n ? r : NULL; /* S-14: a name that does not exist is remembered */
 }
@@ -433,9 +443,12 @@ static void step(struct flush *f, const struct fp_xds_type *type)
             ts->asked = false; /* N-3 */
         } else if (!gated(f, type, to, ts->sent)) {
             fp_xds_stream_send(st, type->kind, r);
+            ts->regained |= ts->shrank;
+            ts->shrank |= fp_xds_state_change(to, ts->sent)->removed_n > 0;
             if (ts->unsure)
                 children_unsure(st, type->kind);
-            ts->unsure &= !type->whole && ts->isolation;
+            ts->in_full = type->whole || !ts->sent || is_unsure(ts);
+            ts->doubted = false;
             arrive(st, type, ts, to);
         }
         ts->behind = ts->sent != to;

@@ -177,9 +177,14 @@ static void acknowledged(struct fp_xds_stream *st, enum fp_kind kind)
         return; /* a change of names under the latest nonce (S-5) */
     if (!ts->nack)
         fp_xds_status_adopt(st, kind);
-    ts->in_flight = false;
+    ts->in_flight = ts->overlaps = false;
+    if (ts->doubted)
+        return; /* all is said again: that one's ACK counts */
+    ts->shrank = ts->regained = false;
+    ts->unsure &= !ts->in_full;
     fp_xds_state_set(&ts->refused, NULL);
     fp_xds_state_set(&ts->acked, ts->sent);
+    fp_xds_state_set(&ts->acked_parent, ts->parent);
     st->engine->counters.acks++;
     fp_metric_add(FP_METRIC_XDS_ACKS, kind, 0, 0, 1);
     fp_metric_add(FP_METRIC_XDS_RESPONSES, kind, 0, 0, 1);
@@ -314,6 +319,7 @@ static void on_close(struct fp_grpc_call *call, void *user)
         fp_xds_state_unref(&ts->sent);
         fp_xds_state_unref(&ts->acked);
         fp_xds_state_unref(&ts->parent);
+        fp_xds_state_unref(&ts->acked_parent);
         fp_xds_state_unref(&ts->refused);
         fp_xds_names_unref(&ts->names);
         fp_xds_isolation_end(ts);

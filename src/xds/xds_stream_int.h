@@ -34,6 +34,7 @@ struct fp_xds_subscription {     /* a type on a stream */
                                     nothing */
     struct fp_xds_state *acked;  /* what it said it holds */
     struct fp_xds_state *parent; /* parent's `sent` as of our last answer (O-1, O-4) */
+    struct fp_xds_state *acked_parent; /* as of the last one that was ACKed */
     struct fp_xds_state
         *refused; /* by the last verdict: not to be sent again as it is (N-3); or NULL */
     struct fp_xds_nack *nack;           /* NULL: never */
@@ -51,7 +52,13 @@ struct fp_xds_subscription {     /* a type on a stream */
     bool in_flight;    /* the last answer is not ACKed or NACKed */
     bool unsure;       /* it may hold more or less than `sent`: parts of what it rejected (N-6);
                           outside an isolation the next answer says all again */
-    bool behind;       /* something is held back, or was refused (N-3) */
+    bool in_full;      /* the last answer holds all of `sent`, not only what changed */
+    bool overlaps;     /* the last answer was made before the verdict on the one before */
+    bool doubted;  /* an answer that the last one does not repeat was rejected: what is ACKed now
+                      is not all of `sent` */
+    bool shrank;   /* an answer under way removes something */
+    bool regained; /* and one behind it may have that again: `acked` does not say what is there */
+    bool behind;   /* something is held back, or was refused (N-3) */
 };
 
 struct fp_xds_stream {

@@ -163,6 +163,69 @@ static void two_under_way(void)
     world_close(&w);
 }
 
+/* S-6: both are rejected, one verdict is late: each is answered once, not each by another answer.
+ */
+static void two_rejected(void)
+{
+    struct world *w = world_open(NULL);
+    publish(w, "C/a=1 R/r1=1 R/r2=1");
+    struct fp_grpc_call *c = started(w);
+    char first[32], second[32];
+    publish(w, "C/a=1 R/r1=bad R/r2=1");
+    snprintf(first, sizeof first, "%s", c->last[FP_KIND_ROUTE].nonce);
+    publish(w, "C/a=1 R/r1=bad R/r2=2");
+    snprintf(second, sizeof second, "%s", c->last[FP_KIND_ROUTE].nonce);
+    is_str(got(c), "RDS[r1] RDS[r2]", "a bad route, and a good one before the verdict");
+    say(c, 'R', "r1 r2", "1", first, "r1 is bad");
+    turn(w);
+    is_str(got(c), "RDS[r1 r2]", "N-6: all is said again, the rejected one need not be r1");
+    say(c, 'R', "r1 r2", "1", second, NULL);
+    turn(w);
+    nack(c, 'R');
+    is_str(got(c), "", "N-3: that is rejected, and not said again");
+    ok(of(c, FP_KIND_ROUTE)->isolation != NULL, "P7: what was in both is suspect");
+    fp_loop_fake_advance(w->loop, 1000);
+    is_str(got(c), "RDS[r1]", "one alone");
+    nack(c, 'R');
+    fp_loop_fake_advance(w->loop, 1000);
+    is_str(got(c), "RDS[r2]", "N-11: and the good one arrives");
+    hang_up(&c);
+
+    publish(w, "C/a=1>E/a E/a=1");
+    c = dial(w, "n");
+    ask(c, 'C', "");
+    ask(c, 'E', "a");
+    ack(c, 'C'), ack(c, 'E');
+    got(c);
+    publish(w, "C/a=2>E/a C/b=bad E/a=1");
+    snprintf(first, sizeof first, "%s", c->last[FP_KIND_CLUSTER].nonce);
+    ack(c, 'E');
+    publish(w, "C/a=2>E/a C/b=1 E/a=1");
+    is_str(got(c), "CDS[a b] EDS[a] CDS[a b]",
+           "a bad cluster beside one that changes, and its fix");
+    say(c, 'C', "", "1", first, "nothing of it is taken");
+    turn(w);
+    is_str(got(c), "EDS[a]", "O-1, N-6: only now it is a change, so its endpoints follow again");
+    hang_up(&c);
+    world_close(&w);
+}
+
+/* The first answer was taken, the second not: the client runs what nobody has noted. */
+static void back_from_between(void)
+{
+    struct world *w = world_open(NULL);
+    publish(w, "C/a=1 R/r1=1 R/r2=1");
+    struct fp_grpc_call *c = started(w);
+    publish(w, "C/a=1 R/r1=2 R/r2=1");
+    publish(w, "C/a=1 R/r1=bad R/r2=1");
+    is_str(got(c), "RDS[r1] RDS[r1]", "a route changes twice");
+    nack(c, 'R');
+    publish(w, "C/a=1 R/r1=1 R/r2=1");
+    is_str(got(c), "RDS[r1 r2]", "N-6: back to what was ACKed last is a change for it");
+    hang_up(&c);
+    world_close(&w);
+}
+
 static void no_ack_to_wait_for(void)
 {
     struct fp_xds_options o = {
@@ -219,6 +282,8 @@ int main(void)
     endpoints_follow();
     first_answer();
     two_under_way();
+    two_rejected();
+    back_from_between();
     no_ack_to_wait_for();
     odd_ones();
     return done_testing();

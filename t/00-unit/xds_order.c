@@ -72,6 +72,22 @@ static void versions_of_held_sets(void)
     world_close(&w);
 }
 
+/* Deleted and made anew between two answers: that it was ACKed once says nothing. */
+static void a_cluster_comes_back(void)
+{
+    struct world *w = world_open(NULL);
+    publish(w, BEFORE " C/c2=1>E/c2 E/c2=1");
+    struct fp_grpc_call *c = started(w);
+    publish(w, BEFORE);
+    publish(w, "C/c1=1>E/c1 E/c1=1 C/c2=1>E/c2 E/c2=1 L/l1=1>R/r1 R/r1=2>C/c2");
+    is_str(got(c), "CDS[c1] CDS[c1 c2]", "O-7: a route to it waits");
+    ask(c, 'E', "c1 c2");
+    ack(c, 'C');
+    is_str(got(c), "EDS[c2] RDS[r1]", "for the ACK of the second");
+    hang_up(&c);
+    world_close(&w);
+}
+
 static void acks_that_never_come(void)
 {
     struct world *w = world_open(NULL);
@@ -264,6 +280,7 @@ int main(void)
 {
     a_route_moves();
     versions_of_held_sets();
+    a_cluster_comes_back();
     acks_that_never_come();
     each_waits_its_own_time();
     no_wait_without_need();

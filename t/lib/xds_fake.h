@@ -49,6 +49,8 @@ struct fp_grpc_call {
     struct last last[FP_KIND_N];
     unsigned sends;
     uint64_t sent_bytes;
+    void (*on_sent)(struct fp_str message, void *arg); /* may be NULL */
+    void *on_sent_arg;
     int status; /* -1: open */
     char message[256];
 };
@@ -142,7 +144,9 @@ void fp_grpc_call_send(struct fp_grpc_call *c, struct fp_http_chunk *body, struc
     c->sends++;
     c->sent_bytes += c->raw.len;
     c->queued += c->stuck ? c->raw.len : 0;
-    if (strstr(c->method->path, "Discovery"))
+    if (c->on_sent)
+        c->on_sent(fp_buf_str(&c->raw), c->on_sent_arg);
+    else if (strstr(c->method->path, "Discovery"))
         take_response(c, fp_buf_str(&c->raw));
 }
 
