@@ -23,7 +23,7 @@ def remote(fp, path):
 
 
 def proxied(nginx, fp, method, path, body=None, connection=None, **headers):
-    c = connection or http.client.HTTPConnection("127.0.0.1", nginx.port, timeout=30)
+    c = connection or http.client.HTTPConnection("127.0.0.1", nginx.port, timeout=util.patience())
     c.request(method, path, json.dumps(body) if body else None,
               {"Authorization": f"Bearer {fp.token}", "Content-Type": "application/json", **headers})
     r = c.getresponse()
@@ -44,7 +44,7 @@ with tap.run():
         nginx = Nginx(a.api_port, b.api_port, keepalive=keepalive)
         tap.is_(a.sh("curl -s $URL/healthz", URL=nginx.url), '{"status":"ok"}', f"{words}: healthz by curl")
         before = [fp.metric("http_requests_total", path="/api/v1/clusters") or 0 for fp in (a, b)]
-        c = http.client.HTTPConnection("127.0.0.1", nginx.port, timeout=30)  # kept by the client
+        c = http.client.HTTPConnection("127.0.0.1", nginx.port, timeout=util.patience())  # kept by the client
         for i in range(20):
             r, data = proxied(nginx, a, "GET", "/api/v1/clusters", connection=c)
             assert r.status == 200 and json.loads(data), (r.status, data)

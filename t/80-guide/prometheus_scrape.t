@@ -53,12 +53,12 @@ class Prometheus:
 
     def _is_ready(self):
         try:
-            return urllib.request.urlopen(f"{self.url}/-/ready", timeout=30).status == 200
+            return urllib.request.urlopen(f"{self.url}/-/ready", timeout=util.patience()).status == 200
         except OSError:  # refused, 503
             return False
 
     def query(self, expr):
-        with urllib.request.urlopen(f"{self.url}/api/v1/query?" + urllib.parse.urlencode({"query": expr}), timeout=30) as r:
+        with urllib.request.urlopen(f"{self.url}/api/v1/query?" + urllib.parse.urlencode({"query": expr}), timeout=util.patience()) as r:
             return json.load(r)["data"]["result"]
 
     def value(self, expr):

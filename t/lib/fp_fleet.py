@@ -74,7 +74,7 @@ class Load:
 
     def _run(self, offset):
         due = time.monotonic() + offset
-        kept = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        kept = http.client.HTTPConnection("127.0.0.1", self.port, timeout=util.patience())
         while not self.done.wait(max(0, due - time.monotonic())):
             try:
                 status, body = self._get_kept(kept) if self.keep else self.envoy.get(self.port)

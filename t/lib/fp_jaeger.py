@@ -27,7 +27,7 @@ class Jaeger:
     def get(self, path):
         """What the query API answers as `data`; None when it has no such trace."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.query_port}/api{path}", timeout=20 * util.SLOW) as r:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.query_port}/api{path}", timeout=util.patience()) as r:
                 return json.load(r)["data"]
         except urllib.error.HTTPError as e:
             if e.code == 404:

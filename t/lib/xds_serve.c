@@ -242,7 +242,7 @@ int main(int argc, char **argv)
     static struct fp_page_slot slot;
     struct fp_xds_options o = {
         .control_plane_id = argument(argc, argv, "id", "flowplane/test"),
-        .ordering_timeout_ms = N("ordering_timeout", "15000"),
+        .ordering_timeout_ms = N("ordering_timeout", "3600000"),
         .proxy_drain_time_ms = N("proxy_drain_time", "600000"),
         .max_streams = (uint32_t)N("max_streams", "20000"),
         .first_response_rate = (uint32_t)N("rate", "0"),
