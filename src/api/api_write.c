@@ -33,11 +33,12 @@ static struct fp_str segment(struct fp_arena *a, struct fp_str s)
 void api_write_if_match(struct fp_api_call *c, int64_t *version)
 {
     struct fp_str v = fp_str_trim(fp_http_header(c->r, "if-match"));
+    size_t n = fp_http_header_count(c->r, "if-match");
     *version = -1;
-    if (fp_http_header_count(c->r, "if-match") > 1)
+    if (n > 1)
         fp_problem_add_parameter(c->problems, "If-Match", FP_P_DUPLICATE, "stands twice");
-    if (!v.len || fp_str_eq(v, FP_STR("*")))
-        return;
+    if (!n || fp_str_eq(v, FP_STR("*")))
+        return; /* but an empty one is a mistake: a script whose variable is not set */
     if (fp_str_starts(v, FP_STR("W/")))
         v = fp_str_n(v.data + 2, v.len - 2);
     if (v.len >= 2 && v.data[0] == '"' && v.data[v.len - 1] == '"')
