@@ -159,6 +159,7 @@ static void rows_read(enum fp_store_reading how, uint64_t current, void *arg)
     rb->set->owner = rb;
     rb->set->on_stale = again;
     rb->set->conflict_status = 409;
+    rb->set->unscoped = true;
     rb->set->apply.dry_run = c->options.dry_run;
     rb->set->apply.if_revision = (int64_t)current;
     rb->set->apply.event = "config.rolled_back";

@@ -58,7 +58,8 @@ bool api_set_kind_ok(struct api_set *s, enum fp_kind kind, const char *pointer)
                        "not a kind that can be applied");
         return false;
     }
-    if (fp_auth_scope(&s->c->token, api_set_scope(kind), "write") != FP_AUTH_NONE)
+    enum fp_auth_grant grant = fp_auth_scope(&s->c->token, api_set_scope(kind), "write");
+    if (grant == FP_AUTH_ALL || (grant == FP_AUTH_TEAMS && !s->unscoped))
         return true;
     if (!s->forbidden)
         api_audit_forbidden(s->c, fp_arena_printf(s->c->r->arena, "%s:write", api_set_scope(kind)));

@@ -39,6 +39,7 @@ struct api_set {
     struct fp_buf refs;      /* of struct api_set_ref */
     struct fp_buf texts;     /* dry runs: struct fp_str, each member's configuration */
     json_t *warnings;        /* {code, pointer, message} */
+    bool unscoped;           /* scopes of a team are not enough (rollbacks, contract §4.5) */
     bool forbidden;          /* a member's kind is not covered by the token */
     int conflict_status;     /* 0: as the trouble; else of every trouble */
     fp_api_handler on_stale; /* NULL: 412 */

@@ -98,6 +98,12 @@ with run():
     for method, path in (("GET", "/api/v1/tokens"), ("POST", "/api/v1/tokens"), ("GET", "/api/v1/audit-logs")):
         is_(fp.request(method, path, {} if method == "POST" else None, token=never).status, 403, f"{method} {path}: 403")
     is_(fp.get("/api/v1/tokens/self", token=never).status, 200, "tokens/self needs no scope")
+    n = int(fp.put("/api/v1/clusters/red-clusters", body("clusters", "red-clusters", "red", connectTimeoutSeconds=8)).headers["Flowplane-Revision"])
+    fp.put("/api/v1/clusters/red-clusters", body("clusters", "red-clusters", "red"))
+    back = f"/api/v1/revisions/{n}/rollback?kind=cluster&name=red-clusters"
+    is_([fp.request("POST", back, token=token("revisions:write", *scopes)).status
+         for scopes in (["team:red:clusters:*"], ["team:red:*:*"], ["clusters:read"], ["clusters:write"])], [403, 403, 403, 200],
+        "a rollback needs the unscoped scope of each kind, even for a team's own row")
     is_(fp.get("/api/v1/nodes", token=star).json, [], "nodes: filtered")
     is_(fp.get("/api/v1/nacks", token=star).json, [], "nacks: filtered")
 
