@@ -115,10 +115,6 @@ static void take_snapshot(struct fp_worker *w, int fd)
     fp_xds_engine_publish(w->xds, s);
     fp_api_publish(w->api, s);
     tell_propagation(w, before, m->revision);
-    if (!w->draining) { /* else the slot is another's */
-        atomic_store(&w->slot->revision, m->revision);
-        atomic_store(&w->slot->generation, m->generation);
-    }
     fp_log_debug(FP_LOG_SNAPSHOT, "serving generation %llu, revision %llu",
                  (unsigned long long)m->generation, (unsigned long long)m->revision);
     fp_snap_unref(&s);

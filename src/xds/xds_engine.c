@@ -94,7 +94,7 @@ void fp_xds_engine_publish(struct fp_xds_engine *e, struct fp_snap *s)
     e->published_ns = fp_clock_mono_ns();
     fp_xds_view_unref(&old);
     check_references(e);
-    if (e->options.slot) {
+    if (e->options.slot && !e->draining) { /* else it is another worker's */
         atomic_store(&e->options.slot->generation, fp_snap_meta(s)->generation);
         atomic_store(&e->options.slot->revision, fp_snap_meta(s)->revision);
     }
