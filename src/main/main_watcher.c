@@ -202,6 +202,8 @@ static void startup_due(struct fp_timer *t)
 {
     struct watcher *w = t->arg;
     struct fp_page *page = w->child->page;
+    if (!atomic_load(&page->database_up))
+        fp_watch_use_cache(w->watch);
     if (atomic_load(&page->database_up) || atomic_load(&page->published_revision))
         tell_ready(w);
     else if (is_starting(w))

@@ -146,24 +146,28 @@ static void save_cache(struct fp_timer *t)
     w->cache_failed = err < 0;
 }
 
-static void use_cache(struct fp_timer *t)
+void fp_watch_use_cache(struct fp_watch *w)
 {
-    struct fp_watch *w = t->arg;
     struct fp_snap_meta meta;
     int fd;
     /* what this instance has published since its start is newer than any file */
-    if (w->loaded || !w->o.state_dir || atomic_load(&w->o.page->published_revision))
-        return;
-    if (!fp_follow_away(w->follow) && fp_loop_now_ms(w->loop) < w->start_ms + CACHE_USE_LATEST_MS) {
-        fp_timer_start(w->loop, t, CACHE_USE_AFTER_MS);
-        return;
-    }
-    if (watch_cache_load(w->o.state_dir, &fd, &meta) < 0)
+    if (w->loaded || !w->o.state_dir || atomic_load(&w->o.page->published_revision) ||
+        watch_cache_load(w->o.state_dir, &fd, &meta) < 0)
         return;
     w->generation = meta.generation;
     fp_log_warn(FP_LOG_SNAPSHOT, "no database yet: serving revision %llu from the cache in %s",
                 (unsigned long long)meta.revision, w->o.state_dir);
     publish(w, fd, &meta, true);
+}
+
+static void cache_due(struct fp_timer *t)
+{
+    struct fp_watch *w = t->arg;
+    uint64_t latest_ms = w->start_ms + CACHE_USE_LATEST_MS;
+    if (!w->loaded && !fp_follow_away(w->follow) && fp_loop_now_ms(w->loop) < latest_ms)
+        fp_timer_start(w->loop, t, CACHE_USE_AFTER_MS);
+    else
+        fp_watch_use_cache(w);
 }
 
 static void start_load(struct fp_watch *w);
@@ -311,7 +315,7 @@ struct fp_watch *fp_watch_new(struct fp_loop *loop, const struct fp_watch_option
     w->rows.state_dir = o->state_dir;
     w->arena = fp_arena_new(NULL);
     w->debounce = (struct fp_timer){.cb = load_now, .arg = w};
-    w->cache_use = (struct fp_timer){.cb = use_cache, .arg = w};
+    w->cache_use = (struct fp_timer){.cb = cache_due, .arg = w};
     w->cache_save = (struct fp_timer){.cb = save_cache, .arg = w};
     fp_timer_start(loop, &w->cache_use, CACHE_USE_AFTER_MS);
     if (o->state_dir)

@@ -21,3 +21,5 @@ struct fp_watch_options {
 };
 struct fp_watch *fp_watch_new(struct fp_loop *loop, const struct fp_watch_options *o);
 void fp_watch_free(struct fp_watch **w);
+/* Now, if there is one and nothing was published yet: whoever would give up otherwise. */
+void fp_watch_use_cache(struct fp_watch *w);

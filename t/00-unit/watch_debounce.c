@@ -268,6 +268,13 @@ static void cached(struct fp_loop *loop, struct fp_watch_options *o)
     fp_watch_free(&w);
     is_int(cache_after_ms(loop, o, true), 500, "a database that is away: the cache after 500 ms");
     is_int(cache_after_ms(loop, o, false), 5000, "one that has not answered yet: after 5 s");
+    int before = publishes;
+    atomic_store(&o->page->published_revision, 0);
+    w = fp_watch_new(loop, o);
+    fp_watch_use_cache(w);
+    fp_watch_use_cache(w);
+    is_int(publishes, before + 1, "at once, and once, when a start would end otherwise");
+    fp_watch_free(&w);
     snprintf(path, sizeof(path), "%s/snapshot", dir);
     unlink(path);
     rmdir(dir);
