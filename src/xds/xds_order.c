@@ -46,8 +46,8 @@ static struct fp_xds_view *view_of(const struct fp_xds_stream *st)
 
 struct flush { /* one walk over the types of a stream */
     struct fp_xds_stream *st;
-    bool waits;          /* something of the type at hand is held back */
-    uint64_t due_ms;     /* loop time at which the first type has waited enough; 0: none waits */
+    bool waits, gated;   /* a removal, a new form of the type at hand is held back */
+    uint64_t due_ms;     /* loop time at which the first of them has waited enough; 0: none waits */
     bool keeps;          /* something is kept that was removed, held back or not */
     bool moved;          /* a type moved on without an answer: no ACK will wake us for it */
     uint64_t drained_ms; /* loop time at which the next thing has drained; 0: nothing drains */
@@ -98,47 +98,60 @@ static uint64_t id_of(const struct fp_xds_state *s)
 }
 
 /*
- * ---- how long a type is held back (P10): the ordering timeout, for each type from when its own
- * waiting began, so that what waits for an ACK that never comes sets nothing else free.  A removal
- * comes behind what names it: when that had to wait itself, its ACK is given a timeout of its own.
- * ----
+ * ---- how long something is held back (P10): the ordering timeout, for each type's removals and
+ * for its new forms from when their own waiting began, so that what waits for an ACK that never
+ * comes sets nothing else free.  A removal comes behind what names it: when that had to wait
+ * itself, its ACK is given a timeout of its own. ----
  */
 
 static bool referrer_waits(const struct fp_xds_stream *st, const struct fp_xds_type *type)
 {
-    uint64_t since = st->types[type->kind].waits_since_ms;
+    uint64_t since = st->types[type->kind].keeps_since_ms;
     bool waits = false;
     for (size_t i = 0; i < FP_XDS_REFERRERS_N && type->held_by[i] != NONE; i++) {
-        uint64_t its = st->types[type->held_by[i]].waits_since_ms;
-        waits |= its && its <= since; /* later ones are about something else */
+        const struct fp_xds_subscription *by = &st->types[type->held_by[i]];
+        const uint64_t its[] = {by->keeps_since_ms, by->gated_since_ms};
+        for (size_t j = 0; j < 2; j++) /* later ones are about something else */
+            waits |= its[j] && its[j] <= since;
     }
     return waits;
 }
 
-static uint64_t due_ms(const struct fp_xds_stream *st, const struct fp_xds_type *type)
+static uint64_t keeps_until_ms(const struct fp_xds_stream *st, const struct fp_xds_type *type)
 {
     const struct fp_xds_subscription *ts = &st->types[type->kind];
-    bool twice = ts->waits_behind || referrer_waits(st, type);
-    return ts->waits_since_ms + st->engine->options.ordering_timeout_ms * (twice ? 2 : 1);
+    bool twice = ts->keeps_twice || referrer_waits(st, type);
+    return ts->keeps_since_ms + st->engine->options.ordering_timeout_ms * (twice ? 2 : 1);
 }
 
-static bool overdue(const struct fp_xds_stream *st, const struct fp_xds_type *type)
+static uint64_t gated_until_ms(const struct fp_xds_stream *st, const struct fp_xds_type *type)
 {
-    return st->types[type->kind].waits_since_ms &&
-           fp_loop_now_ms(st->engine->loop) >= due_ms(st, type);
+    return st->types[type->kind].gated_since_ms + st->engine->options.ordering_timeout_ms;
 }
 
-static void note_wait(struct flush *f, const struct fp_xds_type *type)
+static bool is_over(const struct fp_xds_stream *st, uint64_t since_ms, uint64_t until_ms)
+{
+    return since_ms && fp_loop_now_ms(st->engine->loop) >= until_ms;
+}
+
+static void due_at(struct flush *f, uint64_t at_ms)
+{
+    if (!f->due_ms || at_ms < f->due_ms)
+        f->due_ms = at_ms;
+}
+
+static void note_waits(struct flush *f, const struct fp_xds_type *type)
 {
     struct fp_xds_subscription *ts = &f->st->types[type->kind];
-    if (!f->waits)
-        ts->waits_since_ms = 0;
-    else if (!ts->waits_since_ms)
-        ts->waits_since_ms = fp_loop_now_ms(f->st->engine->loop);
-    ts->waits_behind = f->waits && (ts->waits_behind || referrer_waits(f->st, type));
-    if (f->waits && (!f->due_ms || due_ms(f->st, type) < f->due_ms))
-        f->due_ms = due_ms(f->st, type);
-    f->waits = false;
+    uint64_t now = fp_loop_now_ms(f->st->engine->loop);
+    ts->keeps_since_ms = !f->waits ? 0 : ts->keeps_since_ms ? ts->keeps_since_ms : now;
+    ts->gated_since_ms = !f->gated ? 0 : ts->gated_since_ms ? ts->gated_since_ms : now;
+    ts->keeps_twice = f->waits && (ts->keeps_twice || referrer_waits(f->st, type));
+    if (f->waits)
+        due_at(f, keeps_until_ms(f->st, type));
+    if (f->gated)
+        due_at(f, gated_until_ms(f->st, type));
+    f->waits = f->gated = false;
 }
 
 struct past { /* fp_xds_past while it is made */
@@ -202,7 +215,8 @@ static void find_past(struct flush *f, const struct fp_xds_type *type, struct pa
                       const struct fp_xds_change *c)
 {
     struct fp_snap_entry e;
-    bool late = overdue(f->st, type);
+    uint64_t since = f->st->types[type->kind].keeps_since_ms;
+    bool late = is_over(f->st, since, keeps_until_ms(f->st, type));
     for (uint32_t i = 0; i < c->removed_n; i++) {
         unsigned how = fp_xds_stream_refers(f->st, type, c->removed[i].name);
         bool waits = how & FP_XDS_REFERS_NOW && !late;
@@ -307,7 +321,8 @@ static bool gated(struct flush *f, const struct fp_xds_type *type, struct fp_xds
 {
     const struct fp_xds_stream *st = f->st;
     const struct fp_xds_subscription *cds = &st->types[FP_KIND_CLUSTER];
-    if (!type->gated || overdue(st, type) || !cds->names)
+    if (!type->gated || !cds->names ||
+        is_over(st, st->types[type->kind].gated_since_ms, gated_until_ms(st, type)))
         return false;
     if (!cds->in_flight && !fp_xds_isolation_pending(cds)) /* no ACK will come */
         return false;
@@ -320,7 +335,7 @@ static bool gated(struct flush *f, const struct fp_xds_type *type, struct fp_xds
         memcpy(c->gate_key, key, sizeof key);
         c->gate = names_new_cluster(st, to, c);
     }
-    f->waits |= c->gate;
+    f->gated |= c->gate;
     return c->gate;
 }
 
@@ -507,7 +522,7 @@ void fp_xds_stream_flush(struct fp_xds_stream *st)
     struct flush f = {.st = st};
     for (size_t i = 0; i < FP_XDS_TYPES_N; i++) {
         step(&f, &fp_xds_types[i]);
-        note_wait(&f, &fp_xds_types[i]);
+        note_waits(&f, &fp_xds_types[i]);
     }
     fp_xds_status_report(st);
     if (f.keeps && f.moved)

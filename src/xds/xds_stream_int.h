@@ -37,26 +37,27 @@ struct fp_xds_subscription {     /* a type on a stream */
     struct fp_xds_state *acked_parent; /* as of the last one that was ACKed */
     struct fp_xds_state
         *refused; /* by the last verdict: not to be sent again as it is (N-3); or NULL */
-    struct fp_xds_nack *nack;           /* NULL: never */
-    struct fp_xds_journey *journey;     /* from a commit to its ACK; NULL: nothing to tell */
-    struct fp_xds_isolation *isolation; /* while suspects of a rejection are kept apart (P7) */
-    char *initial_version;              /* of the first request, until it is answered (S-16) */
-    uint64_t acked_revision;            /* for the status: see xds_status.c */
-    uint64_t pending_since_ms;          /* for the status; 0: not pending */
-    uint64_t waits_since_ms;            /* loop time: something of it is held back (P10); 0: none */
-    uint32_t nonce;                     /* of the last answer; 0: none yet */
+    struct fp_xds_nack *nack;                /* NULL: never */
+    struct fp_xds_journey *journey;          /* from a commit to its ACK; NULL: nothing to tell */
+    struct fp_xds_isolation *isolation;      /* while suspects of a rejection are kept apart (P7) */
+    char *initial_version;                   /* of the first request, until it is answered (S-16) */
+    uint64_t acked_revision;                 /* for the status: see xds_status.c */
+    uint64_t pending_since_ms;               /* for the status; 0: not pending */
+    uint64_t keeps_since_ms, gated_since_ms; /* loop time: since when removals, new forms are held
+                                                back (P10); 0: none are */
+    uint32_t nonce;                          /* of the last answer; 0: none yet */
     bool named;   /* some name was given once: no legacy wildcard any more (W-3) */
     bool brought; /* the first request named a version: the client runs something, of whole types */
     bool asked;   /* the last request wants an answer (S-1, S-8) */
-    bool waits_behind; /* so does, or did, what names it: its time is twice the timeout */
-    bool in_flight;    /* the last answer is not ACKed or NACKed */
-    bool unsure;       /* it may hold more or less than `sent`: parts of what it rejected (N-6);
-                          outside an isolation the next answer says all again */
-    bool in_full;      /* the last answer holds all of `sent`, not only what changed */
-    bool overlaps;     /* the last answer was made before the verdict on the one before */
-    bool doubted;  /* an answer that the last one does not repeat was rejected: what is ACKed now
-                      is not all of `sent` */
-    bool shrank;   /* an answer under way removes something */
+    bool keeps_twice; /* what names them waits, or did: twice the timeout for removals */
+    bool in_flight;   /* the last answer is not ACKed or NACKed */
+    bool unsure;      /* it may hold more or less than `sent`: parts of what it rejected (N-6);
+                         outside an isolation the next answer says all again */
+    bool in_full;     /* the last answer holds all of `sent`, not only what changed */
+    bool overlaps;    /* the last answer was made before the verdict on the one before */
+    bool doubted;     /* an answer that the last one does not repeat was rejected: what is ACKed now
+                         is not all of `sent` */
+    bool shrank;      /* an answer under way removes something */
     bool regained; /* and one behind it may have that again: `acked` does not say what is there */
     bool behind;   /* something is held back, or was refused (N-3) */
 };

@@ -110,6 +110,48 @@ static void acks_that_never_come(void)
     world_close(&w);
 }
 
+/* What a listener and a route wait for together comes together. */
+static void both_wait(void)
+{
+    struct world *w = world_open(NULL);
+    publish(w, BEFORE);
+    struct fp_grpc_call *c = started(w);
+    publish(w, "C/c1=1>E/c1 E/c1=1 C/c2=1>E/c2 E/c2=1 L/l1=1>R/r1 L/l2=1>C/c2 R/r1=2>C/c2");
+    is_str(got(c), "CDS[c1 c2]", "a new cluster that a listener and a route name, no ACK");
+    fp_loop_fake_advance(w->loop, 15001);
+    is_str(got(c), "LDS[l1 l2] RDS[r1]", "P10: both after the ordering timeout");
+    hang_up(&c);
+    world_close(&w);
+}
+
+/* A removal of a route that is stuck sets no route free that has begun to wait later. */
+static void routes_wait_their_own_time(void)
+{
+    const struct fp_xds_options o = {/* nothing drains */
+                                     .control_plane_id = "t",
+                                     .ordering_timeout_ms = 15000,
+                                     .max_streams = 9};
+    struct world *w = world_open(&o);
+    publish(w, BEFORE " L/l2=1>R/r2 R/r2=1>C/c1");
+    struct fp_grpc_call *c = started(w);
+    ask(c, 'R', "r1 r2");
+    ack(c, 'R');
+    got(c);
+    publish(w, BEFORE " L/l2=2>C/c1");
+    is_str(got(c), "LDS[l1 l2]", "a listener lets a route go, no ACK");
+    fp_loop_fake_advance(w->loop, 14000);
+    publish(w, "C/c2=1>E/c2 E/c2=1 C/c1=1>E/c1 E/c1=1 L/l1=1>R/r1 R/r1=2>C/c2 L/l2=2>C/c1");
+    is_str(got(c), "CDS[c1 c2]", "later another moves to a new cluster");
+    fp_loop_fake_advance(w->loop, 14999);
+    is_str(got(c), "", "O-7: it waits");
+    ask(c, 'E', "c1 c2");
+    ack(c, 'E');
+    ack(c, 'C');
+    is_str(got(c), "EDS[c2] RDS[r1]", "O-7: for its cluster");
+    hang_up(&c);
+    world_close(&w);
+}
+
 /* What is stuck sets nothing free that has begun to wait later. */
 static void each_waits_its_own_time(void)
 {
@@ -283,6 +325,8 @@ int main(void)
     a_cluster_comes_back();
     acks_that_never_come();
     each_waits_its_own_time();
+    both_wait();
+    routes_wait_their_own_time();
     no_wait_without_need();
     listeners();
     routes_that_vanish();
