@@ -64,6 +64,9 @@ static void limits(void)
     hang_up(&c);
     publish(w, "C/a=1");
     is_int((long)w->slot.generation, 1, "the page shows the generation");
+    fp_xds_engine_drain(w->engine);
+    publish(w, "C/a=2");
+    is_int((long)w->slot.generation, 1, "not that of one who drains: the slot is another's");
     world_close(&w);
 }
 
