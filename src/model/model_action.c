@@ -24,10 +24,16 @@
         .name = "hashPolicy", FP_M_OBJECT, FP_M_LIST, .object = &fp_model_hash_policy_schema       \
     }
 
+#define ONE_TIMEOUT                                                                                \
+    {                                                                                              \
+        FP_M_AT_MOST_ONE,                                                                          \
+        {                                                                                          \
+            "timeoutSeconds", "timeoutMs"                                                          \
+        }                                                                                          \
+    }
+
 static void check_timeouts(struct fp_model_reader *r, const struct fp_model_object *o)
 {
-    static const char *const timeouts[] = {"timeoutSeconds", "timeoutMs", NULL};
-    fp_model_object_exclusive(r, o, timeouts);
     const json_t *s = fp_model_object_get(r, o, "timeoutSeconds");
     const json_t *ms = fp_model_object_get(r, o, "timeoutMs");
     json_int_t route = s    ? json_integer_value(s) * 1000
@@ -51,16 +57,12 @@ static const struct fp_model_field regex_rewrite_fields[] = {
 };
 static const struct fp_model_schema regex_rewrite = FP_M_SCHEMA(regex_rewrite_fields, NULL);
 
-static void check_forward(struct fp_model_reader *r, const struct fp_model_object *o)
-{
-    static const char *const target[] = {"cluster", "clusterHeader", NULL};
-    static const char *const path[] = {"prefixRewrite", "templateRewrite", "regexRewrite", NULL};
-    static const char *const host[] = {"hostRewrite", "autoHostRewrite", NULL};
-    fp_model_object_one_of(r, o, target);
-    fp_model_object_exclusive(r, o, path);
-    fp_model_object_exclusive(r, o, host);
-    check_timeouts(r, o);
-}
+static const struct fp_model_rule forward_rules[] = {
+    {FP_M_EXACTLY_ONE, {"cluster", "clusterHeader"}},
+    {FP_M_AT_MOST_ONE, {"prefixRewrite", "templateRewrite", "regexRewrite"}},
+    {FP_M_AT_MOST_ONE, {"hostRewrite", "autoHostRewrite"}},
+    ONE_TIMEOUT,
+};
 static const char *const priorities[] = {"default", "high", NULL};
 static const struct fp_model_field forward_fields[] = {
     CLUSTER_NAME("cluster", "name"),
@@ -83,7 +85,8 @@ static const struct fp_model_field forward_fields[] = {
      .text = fp_model_text_token},
     {.name = "priority", FP_M_ENUM, .values = priorities},
 };
-static const struct fp_model_schema forward = FP_M_SCHEMA(forward_fields, check_forward);
+static const struct fp_model_schema forward =
+    FP_M_RULED(forward_fields, check_timeouts, forward_rules);
 
 /* ---- weighted ---- */
 static const struct fp_model_field target_fields[] = {
@@ -124,7 +127,9 @@ static const struct fp_model_field weighted_fields[] = {
     TIMEOUTS,
     RETRY_AND_HASH,
 };
-static const struct fp_model_schema weighted = FP_M_SCHEMA(weighted_fields, check_weighted);
+static const struct fp_model_rule weighted_rules[] = {ONE_TIMEOUT};
+static const struct fp_model_schema weighted =
+    FP_M_RULED(weighted_fields, check_weighted, weighted_rules);
 
 /* ---- redirect ---- */
 static const struct {
@@ -162,13 +167,10 @@ static json_t *shape_redirect_code(struct fp_model_shaper *s, const char *name)
     return json_pack("{s:s, s:o}", "type", "integer", "enum", values);
 }
 
-static void check_redirect(struct fp_model_reader *r, const struct fp_model_object *o)
-{
-    static const char *const path[] = {"pathRedirect", "prefixRewrite", NULL};
-    static const char *const scheme[] = {"schemeRedirect", "httpsRedirect", NULL};
-    fp_model_object_exclusive(r, o, path);
-    fp_model_object_exclusive(r, o, scheme);
-}
+static const struct fp_model_rule redirect_rules[] = {
+    {FP_M_AT_MOST_ONE, {"pathRedirect", "prefixRewrite"}},
+    {FP_M_AT_MOST_ONE, {"schemeRedirect", "httpsRedirect"}},
+};
 static void check_redirect_text(struct fp_model_reader *r, const char *pointer, struct fp_str s)
 {
     fp_model_text_nonblank(r, pointer, s);
@@ -184,7 +186,7 @@ static const struct fp_model_field redirect_fields[] = {
     {.name = "stripQuery", FP_M_BOOL},
     {.name = "responseCode", FP_M_READ, .read = read_redirect_code, .shape = shape_redirect_code},
 };
-static const struct fp_model_schema redirect = FP_M_SCHEMA(redirect_fields, check_redirect);
+static const struct fp_model_schema redirect = FP_M_RULED(redirect_fields, NULL, redirect_rules);
 
 /* ---- direct ---- */
 static void check_body(struct fp_model_reader *r, const char *pointer, struct fp_str s)

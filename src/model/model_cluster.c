@@ -143,10 +143,8 @@ static void check_discovery(struct fp_model_reader *r, const struct fp_model_obj
     struct fp_str type = fp_json_str(fp_model_object_get(r, o, "type"));
     if (fp_model_object_has(o, "type") && !type.data)
         return; /* refused already */
-    if (!fp_model_object_has(o, "endpoints") && !fp_str_eq_c(type, "EDS")) {
-        fp_problem_add(r->ps, at, FP_P_REQUIRED, "is required unless type is EDS");
-        return;
-    }
+    if (!fp_model_object_has(o, "endpoints") && !fp_str_eq_c(type, "EDS"))
+        return; /* so has this */
     enum fp_model_discovery d = fp_model_cluster_discovery(o->out);
     bool names_fit = d == FP_MODEL_STRICT_DNS || d == FP_MODEL_LOGICAL_DNS;
     for (size_t i = 0; !names_fit && (e = json_array_get(list, i)); i++) {
@@ -216,6 +214,9 @@ static void check_grpc_health(struct fp_model_reader *r, const struct fp_model_o
                        "a health check of type grpc needs http2 or auto");
 }
 
+static const struct fp_model_rule rules[] = {
+    {FP_M_UNLESS, {"endpoints", "type", "EDS"}},
+};
 static void check_cluster(struct fp_model_reader *r, const struct fp_model_object *o)
 {
     check_grpc_health(r, o);
@@ -261,7 +262,7 @@ static const struct fp_model_field fields[] = {
     {.name = "maxRequestsPerConnection", FP_M_UINT},
     {.name = "tcpKeepalive", FP_M_OBJECT, .object = &keepalive},
 };
-static const struct fp_model_schema schema = FP_M_SCHEMA(fields, check_cluster);
+static const struct fp_model_schema schema = FP_M_RULED(fields, check_cluster, rules);
 static const char *const columns[] = {"name", "serviceName", "team", NULL};
 
 const struct fp_model_kind fp_model_kind_cluster = {.schema = &schema,

@@ -28,17 +28,16 @@ void fp_model_tls_check_pair(struct fp_model_reader *r, const struct fp_model_ob
                        "%s and %s go together", certificate, key);
 }
 
+static const struct fp_model_rule rules[] = {
+    {FP_M_AT_MOST_ONE, {"caFile", "caSecret"}},
+};
 static void check_tls(struct fp_model_reader *r, const struct fp_model_object *o)
 {
-    static const char *const ca[] = {"caFile", "caSecret", NULL};
     static const char *const certificate[] = {"certFile", "certSecret", NULL};
     static const char *const key[] = {"certSecret", "keyFile", NULL};
     static const char *const verified[] = {"caFile", "caSecret", "subjectAltNames", NULL};
-    fp_model_object_exclusive(r, o, ca);
-    if (fp_model_object_has(o, "certFile"))
-        fp_model_object_exclusive(r, o, certificate);
-    else
-        fp_model_object_exclusive(r, o, key);
+    fp_model_object_rule(r, o, FP_M_AT_MOST_ONE,
+                         fp_model_object_has(o, "certFile") ? certificate : key);
     if (!fp_model_object_has(o, "certSecret"))
         fp_model_tls_check_pair(r, o, "certFile", "keyFile");
     fp_model_tls_check_versions(r, o);
@@ -68,7 +67,7 @@ static const struct fp_model_field fields[] = {
     {.name = "maxVersion", FP_M_ENUM, .values = versions},
     {.name = "ciphers", FP_M_STRING, FP_M_LIST | FP_M_UNIQUE, .min_items = 1, FILE_NAME},
 };
-const struct fp_model_schema fp_model_upstream_tls_schema = FP_M_SCHEMA(fields, check_tls);
+const struct fp_model_schema fp_model_upstream_tls_schema = FP_M_RULED(fields, check_tls, rules);
 
 enum fp_model_tls_mode fp_model_cluster_tls_mode(const json_t *c)
 {

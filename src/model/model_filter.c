@@ -26,13 +26,14 @@ static const char *const later[] = {"cors",
                                     NULL};
 
 /* ---- typed configurations as `custom` writes them ---- */
+static const struct fp_model_rule custom_rules[] = {
+    {FP_M_EXACTLY_ONE, {"typed_config", "type_url"}},
+};
 static void check_custom(struct fp_model_reader *r, const struct fp_model_object *o)
 {
-    static const char *const ways[] = {"typed_config", "type_url", NULL};
     static const char *const both[] = {"typed_config", "value", NULL};
-    fp_model_object_one_of(r, o, ways);
     if (fp_model_object_has(o, "typed_config")) {
-        fp_model_object_exclusive(r, o, both);
+        fp_model_object_rule(r, o, FP_M_AT_MOST_ONE, both);
         return;
     }
     if (fp_model_object_has(o, "type_url") && !fp_model_object_has(o, "value"))
@@ -47,7 +48,7 @@ static const struct fp_model_field custom_fields[] = {
     {.name = "type_url", FP_M_STRING, .text = fp_model_text_nonblank},
     {.name = "value", FP_M_STRING},
 };
-static const struct fp_model_schema custom = FP_M_SCHEMA(custom_fields, check_custom);
+static const struct fp_model_schema custom = FP_M_RULED(custom_fields, check_custom, custom_rules);
 
 static json_t *custom_any(const json_t *c)
 {

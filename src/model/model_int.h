@@ -75,15 +75,34 @@ struct fp_model_field {
     /* FP_M_READ: what `read` takes, as a JSON Schema; NULL: anything.  name: for its parts. */
     json_t *(*shape)(struct fp_model_shaper *s, const char *name);
 };
+/* Which of some fields stand together; said by the reader and by the JSON Schema alike. */
+enum fp_model_together {
+    FP_M_AT_MOST_ONE,  /* of names */
+    FP_M_EXACTLY_ONE,  /* of names */
+    FP_M_AT_LEAST_ONE, /* of names */
+    FP_M_UNLESS,       /* names: the field that is required, unless this field has this value */
+};
+#define FP_M_RULE_NAMES 8
+struct fp_model_rule {
+    enum fp_model_together how;
+    const char *names[FP_M_RULE_NAMES]; /* NULL-terminated; of fields without an alias */
+};
 struct fp_model_schema {
     const struct fp_model_field *fields;
     size_t fields_n;
-    /* Cross-field rules; runs with what could be read. */
+    /* What no rule can say; runs behind them, with what could be read. */
     void (*check)(struct fp_model_reader *r, const struct fp_model_object *o);
+    const struct fp_model_rule *rules;
+    size_t rules_n;
 };
 #define FP_M_SCHEMA(table, fn)                                                                     \
     {                                                                                              \
         .fields = (table), .fields_n = FP_M_N(table), .check = (fn)                                \
+    }
+#define FP_M_RULED(table, fn, rule_table)                                                          \
+    {                                                                                              \
+        .fields = (table), .fields_n = FP_M_N(table), .check = (fn), .rules = (rule_table),        \
+        .rules_n = FP_M_N(rule_table)                                                              \
     }
 
 /* An object being read.  Two sources when a response with `config` is sent back (§5.1). */
@@ -131,12 +150,10 @@ const json_t *fp_model_object_sent(const struct fp_model_object *o, const char *
 /* Pointer of a member in the spelling that was sent (canonical when it was not). */
 const char *fp_model_object_at(struct fp_model_reader *r, const struct fp_model_object *o,
                                const char *name);
-/* More than one of the names (NULL-terminated) sent: mutually_exclusive at the second. */
-void fp_model_object_exclusive(struct fp_model_reader *r, const struct fp_model_object *o,
-                               const char *const *names);
-/* None of them sent: required at the first; more than one: mutually_exclusive. */
-void fp_model_object_one_of(struct fp_model_reader *r, const struct fp_model_object *o,
-                            const char *const *names);
+/* As a rule that holds only sometimes.  None of them sent: required at the first; more than one:
+ * mutually_exclusive at the second. */
+void fp_model_object_rule(struct fp_model_reader *r, const struct fp_model_object *o,
+                          enum fp_model_together how, const char *const *names);
 /* A pointer one step longer, valid until the mark is taken back: what stays (problems, warnings,
  * notes) is copied, so that a big body costs the pointers of its depth and not of its size. */
 const char *fp_model_path_push(struct fp_model_reader *r, const char *pointer, const char *key);

@@ -8,10 +8,12 @@
 /* ---- downstream TLS (§5.4.4) ---- */
 static const char *const versions[] = {"TLSv1_2", "TLSv1_3", NULL};
 
+static const struct fp_model_rule tls_rules[] = {
+    {FP_M_AT_MOST_ONE, {"caCertFile", "caSecret"}},
+};
 static void check_tls(struct fp_model_reader *r, const struct fp_model_object *o)
 {
     static const char *const certificate[] = {"certChainFile", "certSecret", "certSecrets", NULL};
-    static const char *const ca[] = {"caCertFile", "caSecret", NULL};
     bool key_only =
         fp_model_object_has(o, "privateKeyFile") && !fp_model_object_has(o, "certChainFile");
     bool secret = fp_model_object_has(o, "certSecret") || fp_model_object_has(o, "certSecrets");
@@ -21,10 +23,9 @@ static void check_tls(struct fp_model_reader *r, const struct fp_model_object *o
     else if (key_only)
         fp_model_tls_check_pair(r, o, "certChainFile", "privateKeyFile");
     else
-        fp_model_object_one_of(r, o, certificate);
+        fp_model_object_rule(r, o, FP_M_EXACTLY_ONE, certificate);
     if (fp_model_object_has(o, "certChainFile"))
         fp_model_tls_check_pair(r, o, "certChainFile", "privateKeyFile");
-    fp_model_object_exclusive(r, o, ca);
     if (json_is_true(fp_model_object_get(r, o, "requireClientCertificate")) &&
         !fp_model_object_has(o, "caCertFile") && !fp_model_object_has(o, "caSecret"))
         fp_problem_add(r->ps, fp_model_object_at(r, o, "caCertFile"), FP_P_REQUIRED,
@@ -47,7 +48,7 @@ static const struct fp_model_field tls_fields[] = {
     {.name = "alpn", FP_M_STRING, FP_M_LIST | FP_M_UNIQUE, .min_items = 1, .min = 1, .max = 255},
     {.name = "sessionTicketKeysSecret", FP_M_STRING, SECRET},
 };
-static const struct fp_model_schema tls_schema = FP_M_SCHEMA(tls_fields, check_tls);
+static const struct fp_model_schema tls_schema = FP_M_RULED(tls_fields, check_tls, tls_rules);
 
 static json_t *expand_tls(const json_t *t)
 {

@@ -41,12 +41,9 @@ static json_t *shape_path(struct fp_model_shaper *s, const char *name)
 }
 
 /* ---- headers and query parameters: at most one way to match, none means present ---- */
-static void check_header(struct fp_model_reader *r, const struct fp_model_object *o)
-{
-    static const char *const ways[] = {"value",  "regex",    "present", "prefix",
-                                       "suffix", "contains", NULL};
-    fp_model_object_exclusive(r, o, ways);
-}
+static const struct fp_model_rule header_rules[] = {
+    {FP_M_AT_MOST_ONE, {"value", "regex", "present", "prefix", "suffix", "contains"}},
+};
 static const struct fp_model_field header_fields[] = {
     {.name = "name", FP_M_STRING, FP_M_REQUIRED, .text = fp_model_text_header_name},
     {.name = "value", FP_M_STRING},
@@ -58,13 +55,11 @@ static const struct fp_model_field header_fields[] = {
     {.name = "invert", FP_M_BOOL},
 };
 const struct fp_model_schema fp_model_header_matcher_schema =
-    FP_M_SCHEMA(header_fields, check_header);
+    FP_M_RULED(header_fields, NULL, header_rules);
 
-static void check_query(struct fp_model_reader *r, const struct fp_model_object *o)
-{
-    static const char *const ways[] = {"value", "regex", "present", "prefix", NULL};
-    fp_model_object_exclusive(r, o, ways);
-}
+static const struct fp_model_rule query_rules[] = {
+    {FP_M_AT_MOST_ONE, {"value", "regex", "present", "prefix"}},
+};
 static const struct fp_model_field query_fields[] = {
     {.name = "name", FP_M_STRING, FP_M_REQUIRED, .max = 1024, .text = fp_model_text_nonblank},
     {.name = "value", FP_M_STRING},
@@ -72,7 +67,7 @@ static const struct fp_model_field query_fields[] = {
     {.name = "present", FP_M_BOOL},
     {.name = "prefix", FP_M_STRING, .min = 1},
 };
-static const struct fp_model_schema query = FP_M_SCHEMA(query_fields, check_query);
+static const struct fp_model_schema query = FP_M_RULED(query_fields, NULL, query_rules);
 
 static const struct fp_model_field match_fields[] = {
     {.name = "path", FP_M_READ, FP_M_REQUIRED, .read = read_path, .shape = shape_path},

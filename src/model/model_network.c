@@ -11,12 +11,7 @@
 /* ---- HTTP connection manager ---- */
 static void check_hcm(struct fp_model_reader *r, const struct fp_model_object *o)
 {
-    bool name = fp_model_object_has(o, "routeConfigName");
-    bool in_line = fp_model_object_has(o, "inlineRouteConfig");
-    if (!name && !in_line)
-        fp_problem_add(r->ps, fp_model_object_at(r, o, "routeConfigName"), FP_P_REQUIRED,
-                       "one of routeConfigName, inlineRouteConfig is required");
-    if (name && in_line) { /* the name wins */
+    if (fp_model_object_has(o, "routeConfigName") && fp_model_object_has(o, "inlineRouteConfig")) {
         fp_model_warn(r, "ignored_field", fp_model_object_at(r, o, "inlineRouteConfig"),
                       "routeConfigName wins over inlineRouteConfig");
         json_object_del(o->out, "inlineRouteConfig");
@@ -55,7 +50,10 @@ static const struct fp_model_field hcm_fields[] = {
      FP_M_LIST | FP_M_UNIQUE | FP_M_ANY_CASE,
      .text = fp_model_text_token},
 };
-static const struct fp_model_schema hcm = FP_M_SCHEMA(hcm_fields, check_hcm);
+static const struct fp_model_rule hcm_rules[] = {
+    {FP_M_AT_LEAST_ONE, {"routeConfigName", "inlineRouteConfig"}},
+};
+static const struct fp_model_schema hcm = FP_M_RULED(hcm_fields, check_hcm, hcm_rules);
 
 static void set_logs(json_t *out, const json_t *f)
 {
@@ -116,10 +114,8 @@ static const struct fp_model_schema target = FP_M_SCHEMA(target_fields, NULL);
 
 static void check_tcp(struct fp_model_reader *r, const struct fp_model_object *o)
 {
-    static const char *const ways[] = {"cluster", "clusters", NULL};
     const json_t *clusters = fp_model_object_get(r, o, "clusters"), *m;
     uint64_t sum = 0;
-    fp_model_object_one_of(r, o, ways);
     for (size_t i = 0; (m = json_array_get(clusters, i)); i++)
         sum += (uint64_t)json_integer_value(json_object_get(m, "weight"));
     if (sum > UINT32_MAX)
@@ -139,7 +135,10 @@ static const struct fp_model_field tcp_fields[] = {
     {.name = "statPrefix", FP_M_STRING, .text = fp_model_text_nonblank},
     {.name = "idleTimeoutSeconds", FP_M_UINT, .max = FP_M_MAX_SECONDS},
 };
-static const struct fp_model_schema tcp = FP_M_SCHEMA(tcp_fields, check_tcp);
+static const struct fp_model_rule tcp_rules[] = {
+    {FP_M_EXACTLY_ONE, {"cluster", "clusters"}},
+};
+static const struct fp_model_schema tcp = FP_M_RULED(tcp_fields, check_tcp, tcp_rules);
 
 static json_t *expand_tcp(const json_t *f)
 {

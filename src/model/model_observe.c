@@ -33,17 +33,15 @@ static json_t *shape_json_format(struct fp_model_shaper *s, const char *name)
     return fp_model_shape_map(json_pack("{s:s}", "type", "string"));
 }
 
-static void check_log(struct fp_model_reader *r, const struct fp_model_object *o)
-{
-    static const char *const formats[] = {"format", "jsonFormat", NULL};
-    fp_model_object_exclusive(r, o, formats);
-}
+static const struct fp_model_rule log_rules[] = {
+    {FP_M_AT_MOST_ONE, {"format", "jsonFormat"}},
+};
 static const struct fp_model_field log_fields[] = {
     {.name = "path", FP_M_STRING, FP_M_REQUIRED, .text = fp_model_text_nonblank},
     {.name = "format", FP_M_STRING, .min = 1, .text = fp_model_text_format},
     {.name = "jsonFormat", FP_M_READ, .read = read_json_format, .shape = shape_json_format},
 };
-static const struct fp_model_schema log_schema = FP_M_SCHEMA(log_fields, check_log);
+static const struct fp_model_schema log_schema = FP_M_RULED(log_fields, NULL, log_rules);
 
 static json_t *read_log(struct fp_model_reader *r, const json_t *v, const char *pointer)
 {
@@ -126,21 +124,18 @@ static json_t *shape_config(struct fp_model_shaper *s, const char *name)
                                  fp_model_shape_object(s, &zipkin, "Zipkin"));
 }
 
+static const struct fp_model_rule tracing_rules[] = {
+    {FP_M_AT_MOST_ONE, {"typedConfig", "config"}},
+    {FP_M_AT_LEAST_ONE, {"config", "typedConfig"}},
+};
 static void check_tracing(struct fp_model_reader *r, const struct fp_model_object *o)
 {
-    static const char *const ways[] = {"typedConfig", "config", NULL};
     struct fp_str provider = fp_json_str(fp_model_object_get(r, o, "provider"));
-    fp_model_object_exclusive(r, o, ways);
     if (!provider.data || fp_model_object_has(o, "typedConfig"))
         return;
-    const char *at = fp_model_object_at(r, o, "config");
-    if (!is_provider(provider, 0) && !is_provider(provider, 1)) {
+    if (!is_provider(provider, 0) && !is_provider(provider, 1))
         fp_problem_add(r->ps, fp_model_object_at(r, o, "provider"), FP_P_INVALID_VALUE,
                        "must be otel or zipkin, or come with typedConfig");
-        return;
-    }
-    if (!fp_model_object_has(o, "config"))
-        fp_problem_add(r->ps, at, FP_P_REQUIRED, "config or typedConfig is required");
 }
 
 static const struct fp_model_field tracing_fields[] = {
@@ -148,7 +143,8 @@ static const struct fp_model_field tracing_fields[] = {
     {.name = "config", FP_M_READ, .read = read_config, .shape = shape_config},
     {.name = "typedConfig", FP_M_READ, .read = fp_model_typed_read, .shape = fp_model_shape_typed},
 };
-static const struct fp_model_schema tracing = FP_M_SCHEMA(tracing_fields, check_tracing);
+static const struct fp_model_schema tracing =
+    FP_M_RULED(tracing_fields, check_tracing, tracing_rules);
 
 json_t *fp_model_tracing_read(struct fp_model_reader *r, const json_t *v, const char *pointer)
 {

@@ -88,10 +88,11 @@ static const struct fp_model_field cookie_fields[] = {
 };
 static const struct fp_model_schema cookie = FP_M_SCHEMA(cookie_fields, NULL);
 
+static const struct fp_model_rule hash_rules[] = {
+    {FP_M_EXACTLY_ONE, {"header", "cookie", "sourceIp", "queryParameter"}},
+};
 static void check_hash(struct fp_model_reader *r, const struct fp_model_object *o)
 {
-    static const char *const ways[] = {"header", "cookie", "sourceIp", "queryParameter", NULL};
-    fp_model_object_one_of(r, o, ways);
     if (json_is_false(fp_model_object_get(r, o, "sourceIp")))
         fp_problem_add(r->ps, fp_model_object_at(r, o, "sourceIp"), FP_P_INVALID_VALUE,
                        "can only be true");
@@ -103,7 +104,8 @@ static const struct fp_model_field hash_fields[] = {
     {.name = "queryParameter", FP_M_STRING, .text = fp_model_text_nonblank},
     {.name = "terminal", FP_M_BOOL},
 };
-const struct fp_model_schema fp_model_hash_policy_schema = FP_M_SCHEMA(hash_fields, check_hash);
+const struct fp_model_schema fp_model_hash_policy_schema =
+    FP_M_RULED(hash_fields, check_hash, hash_rules);
 
 json_t *fp_model_hash_policies_expand(const json_t *list)
 {

@@ -344,6 +344,8 @@ static json_t *finish(struct fp_model_reader *r, struct fp_model_object *o)
         if ((f->flags & FP_M_REQUIRED) && !o->key[0][i] && !o->key[1][i])
             fp_problem_add(r->ps, fp_model_object_at(r, o, f->name), FP_P_REQUIRED, "is required");
     }
+    for (size_t i = 0; i < o->schema->rules_n && !r->trusted; i++)
+        fp_model_object_rule(r, o, o->schema->rules[i].how, o->schema->rules[i].names);
     if (o->schema->check && !r->trusted)
         o->schema->check(r, o);
     return o->out;
@@ -424,37 +426,57 @@ const char *fp_model_object_at(struct fp_model_reader *r, const struct fp_model_
     return fp_model_path_push(r, o->pointer[source], key ? key : name);
 }
 
-static size_t sent(struct fp_model_reader *r, const struct fp_model_object *o,
-                   const char *const *names)
+static size_t sent_n(const struct fp_model_object *o, const char *const *names)
 {
     size_t n = 0;
+    for (; *names; names++)
+        n += fp_model_object_has(o, *names);
+    return n;
+}
+
+static void only_one(struct fp_model_reader *r, const struct fp_model_object *o,
+                     const char *const *names)
+{
     const char *first = NULL;
     for (; *names; names++) {
         if (!fp_model_object_has(o, *names))
             continue;
-        if (n++ == 0)
-            first = *names;
-        else
+        if (first)
             fp_problem_add(r->ps, fp_model_object_at(r, o, *names), FP_P_MUTUALLY_EXCLUSIVE,
                            "cannot stand beside %s", first);
+        else
+            first = *names;
     }
-    return n;
 }
 
-void fp_model_object_exclusive(struct fp_model_reader *r, const struct fp_model_object *o,
-                               const char *const *names)
+static void missing(struct fp_model_reader *r, const struct fp_model_object *o,
+                    const char *const *names)
 {
-    (void)sent(r, o, names);
-}
-
-void fp_model_object_one_of(struct fp_model_reader *r, const struct fp_model_object *o,
-                            const char *const *names)
-{
-    if (sent(r, o, names))
-        return;
     const char *list = "";
     for (const char *const *n = names; *n; n++)
         list = fp_arena_printf(r->arena, "%s%s%s", list, *list ? ", " : "", *n);
     fp_problem_add(r->ps, fp_model_object_at(r, o, names[0]), FP_P_REQUIRED,
                    "one of %s is required", list);
+}
+
+/* names: what is required, the other field, its value */
+static void unless(struct fp_model_reader *r, const struct fp_model_object *o,
+                   const char *const *names)
+{
+    struct fp_str other = fp_json_str(fp_model_object_get(r, o, names[1]));
+    bool refused = fp_model_object_has(o, names[1]) && !other.data;
+    if (!refused && !fp_model_object_has(o, names[0]) && !fp_str_eq_c(other, names[2]))
+        fp_problem_add(r->ps, fp_model_object_at(r, o, names[0]), FP_P_REQUIRED,
+                       "is required unless %s is %s", names[1], names[2]);
+}
+
+void fp_model_object_rule(struct fp_model_reader *r, const struct fp_model_object *o,
+                          enum fp_model_together how, const char *const *names)
+{
+    if (how == FP_M_UNLESS)
+        unless(r, o, names);
+    else if (how != FP_M_AT_MOST_ONE && !sent_n(o, names))
+        missing(r, o, names);
+    else if (how != FP_M_AT_LEAST_ONE)
+        only_one(r, o, names);
 }

@@ -1,7 +1,8 @@
 /*
  * From the field tables to JSON Schemas, so that the API's document says what the reader takes.
  * Runs in API workers, once each; never does I/O.  A schema allows at least what the reader takes
- * in the documented spelling; rules between fields stay the reader's.
+ * in the documented spelling; of rules between fields it says those in tables, what a `check` does
+ * stays the reader's.
  */
 #include "core/core_arena.h"
 #include "core/core_assert.h"
@@ -268,6 +269,60 @@ static const char *key_of(const struct fp_model_shaper *s, const struct fp_model
     return f->name;
 }
 
+/* ---- rules between fields ---- */
+
+/* Sent: there and, where null is absent, not null.  The opposite is its negation. */
+static json_t *sent(const struct fp_model_shaper *s, const char *key)
+{
+    json_t *out = json_pack("{s:[s]}", "required", key);
+    if (s->spelling == FP_M_SENT)
+        json_object_set_new(out, "properties",
+                            json_pack("{s:{s:{s:s}}}", key, "not", "type", "null"));
+    return out;
+}
+
+static json_t *none_sent(const struct fp_model_shaper *s, const char *const *keys, size_t n)
+{
+    json_t *properties = json_object();
+    for (size_t i = 0; i < n; i++)
+        json_object_set_new(properties, keys[i],
+                            s->spelling == FP_M_SENT ? json_pack("{s:s}", "type", "null")
+                                                     : json_false());
+    return json_pack("{s:o}", "properties", properties);
+}
+
+static json_t *shape_rule(const struct fp_model_shaper *s, const struct fp_model_schema *schema,
+                          const struct fp_model_rule *rule)
+{
+    const char *keys[FP_M_RULE_NAMES];
+    json_t *ways = json_array();
+    size_t n = 0, of = rule->how == FP_M_UNLESS ? 2 : FP_M_RULE_NAMES;
+    for (; n < of && rule->names[n]; n++)
+        for (size_t i = 0; i < schema->fields_n; i++)
+            if (strcmp(schema->fields[i].name, rule->names[n]) == 0)
+                keys[n] = key_of(s, schema, &schema->fields[i]);
+    for (size_t i = 0; i < (rule->how == FP_M_UNLESS ? 1 : n); i++)
+        json_array_append_new(ways, sent(s, keys[i]));
+    if (rule->how == FP_M_UNLESS)
+        json_array_append_new(ways, json_pack("{s:[s], s:{s:{s:s}}}", "required", keys[1],
+                                              "properties", keys[1], "const", rule->names[2]));
+    if (rule->how == FP_M_AT_MOST_ONE)
+        json_array_append_new(ways, none_sent(s, keys, n));
+    bool any = rule->how == FP_M_UNLESS || rule->how == FP_M_AT_LEAST_ONE;
+    return json_pack("{s:o}", any ? "anyOf" : "oneOf", ways);
+}
+
+static void shape_rules(const struct fp_model_shaper *s, const struct fp_model_schema *schema,
+                        json_t *object)
+{
+    for (size_t i = 0; i < schema->rules_n; i++) {
+        json_t *all = json_object_get(object, "allOf");
+        if (!all)
+            json_object_set_new(object, "allOf", all = json_array());
+        json_array_append_new(all, shape_rule(s, schema, &schema->rules[i]));
+    }
+}
+
 void fp_model_shape_members(struct fp_model_shaper *s, const struct fp_model_schema *schema,
                             json_t *object, const char *const *skip, bool require)
 {
@@ -292,6 +347,8 @@ void fp_model_shape_members(struct fp_model_shaper *s, const struct fp_model_sch
                 properties, f->alias,
                 fp_model_shape_nullable(shape_one(s, f, pascal(s->arena, f->alias))));
     }
+    if (require)
+        shape_rules(s, schema, object);
 }
 
 json_t *fp_model_shape_closed(void)

@@ -359,7 +359,7 @@ LISTENER = [
     hcm({"accessLog": {"path": "a", "jsonFormat": {"x": "100%"}}}, "/accessLog/jsonFormat/x", "invalid_format"),
     hcm({"accessLog": {"path": "a", "jsonFormat": {"x": 1}}}, "/accessLog/jsonFormat/x", "invalid_type"),
     hcm({"accessLog": "a"}, "/accessLog", "invalid_type"),
-    hcm({"tracing": {}}, "/tracing/provider", "required"), hcm({"tracing": {"provider": "jaeger"}}, "/tracing/provider", "invalid_value"),
+    hcm({"tracing": {"config": {"cluster": "c"}}}, "/tracing/provider", "required"),
     hcm({"tracing": {"provider": "jaeger", "config": {"cluster": "c"}}}, "/tracing/provider", "invalid_value"),
     hcm({"tracing": {"provider": "otel"}}, "/tracing/config", "required"),
     hcm({"tracing": {"provider": "otel", "config": {"serviceName": "s"}}}, "/tracing/config/cluster", "required"),
