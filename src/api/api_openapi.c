@@ -82,28 +82,6 @@ static void add_tag(struct builder *b, const char *tag)
     json_array_append_new(b->tags, json_pack("{s:s}", "name", tag));
 }
 
-/* GET /api/v1/tokens/{id} → getTokensId */
-static json_t *operation_id(const struct builder *b)
-{
-    struct fp_buf out = {0};
-    const char *p = b->route->pattern;
-    for (const char *m = b->route->method; *m; m++)
-        fp_buf_append_byte(&out, (uint8_t)(*m | 32));
-    if (strncmp(p, "/api/v1", 7) == 0)
-        p += 7;
-    for (bool word = false; *p; p++) {
-        bool letter = (*p >= 'a' && *p <= 'z') || (*p >= '0' && *p <= '9');
-        if (letter)
-            fp_buf_append_byte(&out, (uint8_t)(word && *p >= 'a' ? *p - 32 : *p));
-        word = !letter;
-    }
-    if (b->route->pattern[strlen(b->route->pattern) - 1] == '/')
-        fp_buf_append_c(&out, "Slash");
-    json_t *v = json_stringn(out.data, out.len);
-    fp_buf_fini(&out);
-    return v;
-}
-
 /* ---- parameters and body ---- */
 
 static void add_parameter(const struct builder *b, json_t *list, const char *name)
@@ -183,19 +161,23 @@ static json_t *success_of(const struct builder *b, const char *statuses, const c
     const struct fp_api_route *r = b->route;
     static const char *const of_writes[] = {"Flowplane-Revision", "Flowplane-Wait",
                                             "Flowplane-Warning"};
-    json_t *content = r->doc.answer ? content_of(b) : NULL;
+    json_t *content = r->doc.answer ? content_of(b) : NULL, *links;
     json_t *out = response(strcmp(status, "201") == 0   ? "Created"
                            : strcmp(status, "204") == 0 ? "Done"
                                                         : "The answer",
                            content);
     for (size_t i = 0; is_write(r) && i < sizeof(of_writes) / sizeof(of_writes[0]); i++)
         add_header(out, of_writes[i]);
+    if (r->doc.parameters && strstr(r->doc.parameters, *of_writes)) /* served from the snapshot */
+        add_header(out, *of_writes);
     if (strcmp(status, "201") == 0)
         add_header(out, "Location");
-    if (strstr(statuses, "304") || strstr(statuses, "412"))
+    if (strstr(statuses, "304") || strstr(statuses, "412") || strcmp(status, "201") == 0)
         add_header(out, "ETag");
     if (r->doc.answer && strstr(r->doc.answer, "[]"))
         add_header(out, "X-Total-Count");
+    if (content && (links = api_links_of(r, b->arena)))
+        json_object_set_new(out, "links", links);
     return out;
 }
 
@@ -263,8 +245,8 @@ static void add_operation(struct builder *b)
         item = json_object();
         json_object_set_new(b->paths, r->pattern, item);
     }
-    json_t *op = json_pack("{s:[s], s:s*, s:o}", "tags", tag, "summary", r->doc.summary,
-                           "operationId", operation_id(b));
+    json_t *op = json_pack("{s:[s], s:s*, s:s}", "tags", tag, "summary", r->doc.summary,
+                           "operationId", api_operation_id(r, b->arena));
     add_tag(b, tag);
     if (r->resource)
         json_object_set_new(op, "description",

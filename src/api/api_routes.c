@@ -9,11 +9,11 @@
 #define LIST "limit offset team source name"
 #define RESOURCE(path, k)                                                                          \
     {"GET", "/api/v1/" path, path, "read", api_list, k, 0,                                         \
-     {"List the " path, LIST " If-None-Match", NULL, "*[]", "200 304"}},                           \
+     {"List the " path, LIST " If-None-Match Flowplane-Revision", NULL, "*[]", "200 304"}},                           \
     {"POST", "/api/v1/" path, path, "write", api_create, k, API_BODY,                              \
      {"Create one of the " path, NULL, "*Create", "*", "201 409"}},                                \
     {"GET", "/api/v1/" path "/{name}", path, "read", api_get, k, 0,                                \
-     {"Read one of the " path, "view If-None-Match", NULL, "*", "200 304 404"}},                   \
+     {"Read one of the " path, "view If-None-Match Flowplane-Revision", NULL, "*", "200 304 404"}},                   \
     {"PUT", "/api/v1/" path "/{name}", path, "write", api_replace, k, API_BODY,                    \
      {"Replace one of the " path, "If-Match", "*Replace", "*", "200 404 409 412"}},                \
     {"DELETE", "/api/v1/" path "/{name}", path, "write", api_delete, k, 0,                         \
@@ -68,7 +68,7 @@ static const struct fp_api_route routes[] = {
      {"Apply a set of resources in one revision", "label prune force ifRevision", "Apply", "Applied",
       "200 404 409 412"}},
     {"GET", "/api/v1/export", NULL, "read", api_export, FP_KIND_N, 0,
-     {"The configuration as a set that apply takes", "kinds team source format secrets revision", NULL,
+     {"The configuration as a set that apply takes", "kinds team source format secrets revision Flowplane-Revision", NULL,
       "Export", "200"}},
     {"GET", "/api/v1/revisions", "revisions", "read", api_revisions, FP_KIND_N, 0,
      {"List the revisions, newest first", "limit offset userId kind changed", NULL, "Revision[]",
@@ -76,15 +76,15 @@ static const struct fp_api_route routes[] = {
     {"GET", "/api/v1/revisions/{n}", "revisions", "read", api_revision, FP_KIND_N, 0,
      {"Read a revision and its changes", NULL, NULL, "RevisionChanges", "200 404"}},
     {"GET", "/api/v1/revisions/{n}/status", "revisions", "read", api_revision_status, FP_KIND_N, 0,
-     {"How far a revision has come on this instance", NULL, NULL, "RevisionStatus", "200 404"}},
+     {"How far a revision has come on this instance", "Flowplane-Revision", NULL, "RevisionStatus", "200 404"}},
     {"POST", "/api/v1/revisions/{n}/rollback", "revisions", "write", api_rollback, FP_KIND_N, 0,
      {"Restore the configuration as of a revision", "kinds-of names-of", NULL, "Applied",
       "200 404 409"}},
     {"GET", "/api/v1/nodes", "nodes", "read", api_nodes, FP_KIND_N, 0,
-     {"List the nodes connected to this instance", "limit offset team cluster state", NULL, "Node[]",
+     {"List the nodes connected to this instance", "limit offset team cluster state Flowplane-Revision", NULL, "Node[]",
       "200"}},
     {"GET", "/api/v1/nodes/{id}", "nodes", "read", api_node, FP_KIND_N, 0,
-     {"Read a connected node", NULL, NULL, "Node", "200 404"}},
+     {"Read a connected node", "Flowplane-Revision", NULL, "Node", "200 404"}},
     {"GET", "/api/v1/nacks", "nodes", "read", api_nacks, FP_KIND_N, 0,
      {"List the rejections of nodes, newest first", "limit open since nodeId type", NULL, "Nack[]",
       "200"}},

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """The OpenAPI document as a client gets it (contract §2.3, §3): the catalogue's operations, parameters, answers."""
+import importlib.util
+import os
 import re
 import subprocess
 
 from fp_harness import OBJS, Flowplane, Postgres
-from fp_tap import is_, like, ok, run
+from fp_tap import is_, like, ok, run, skip
 
 NATIVE = ("clusters", "routes", "listeners", "endpoints")
 EVERY = {"400", "405", "413", "415", "429", "500", "503"}
@@ -39,6 +41,15 @@ with run():
     is_(doc["components"]["securitySchemes"]["bearerAuth"]["scheme"], "bearer", "bearerAuth")
     is_({t["name"] for t in doc["tags"]} >= {"tokens", *NATIVE}, True, "a tag per path group")
 
+    # what somebody else's validator says of it
+    if importlib.util.find_spec("openapi_spec_validator"):
+        from openapi_spec_validator import OpenAPIV31SpecValidator
+        is_([str(e)[:500] for e in OpenAPIV31SpecValidator(doc).iter_errors()], [], "valid by OpenAPI's own schema and JSON Schema 2020-12")
+    elif os.environ.get("CI") == "true":
+        ok(False, "openapi-spec-validator is installed")
+    else:
+        skip("no openapi-spec-validator")
+
     def resolve(v):
         while "$ref" in v:
             at = doc
@@ -68,6 +79,38 @@ with run():
                  not all("schema" in x for x in (resolve(a).get("content") or {"": {}}).values())]
         is_(empty, [], f"{method} {path}: each answer has a schema")
 
+    # links: what an answer leads to is there, takes that parameter, and is reached by what the answer says
+    links = [(m, p, status, op["operationId"], link) for (m, p), op in operations.items() for status, a in op["responses"].items()
+             for link in a.get("links", {}).values()]
+    ids = {op["operationId"]: (m, p) for (m, p), op in operations.items()}
+    wrong = [link for *_, link in links if not {f"{{{n}}}" for n in link["parameters"]} == set(re.findall(r"\{\w+\}", ids[link["operationId"]][1]))]
+    is_(wrong, [], "each link names an operation and the parameters of its path")
+    def to(method, path):
+        return {ids[link["operationId"]] for m, p, _, _, link in links if (m, p) == (method, path)}
+    for kind in NATIVE:
+        item = f"/api/v1/{kind}/{{name}}"
+        is_(to("post", f"/api/v1/{kind}"), {("get", item), ("put", item), ("delete", item)}, f"what was created in {kind} is read, replaced, deleted")
+        is_(to("get", f"/api/v1/{kind}"), {("get", item)}, f"the list of {kind} leads to one")
+    for kind in ("cluster", "route", "listener"):
+        is_(to("post", f"/api/v1/{kind}"), to("post", f"/api/v1/{kind}s"), f"the alias {kind} leads where the plural does")
+    token = "/api/v1/tokens/{id}"
+    is_(to("post", "/api/v1/tokens"), {(m, token) for m in ("get", "patch", "delete")} | {("post", token + "/rotate")}, "a new token")
+    n = "/api/v1/revisions/{n}"
+    for path in ("/api/v1/apply", n + "/rollback"):
+        is_(to("post", path), {("get", n), ("get", n + "/status"), ("post", n + "/rollback")}, f"{path} leads to its revision")
+    is_(to("get", "/api/v1/nodes"), {("get", "/api/v1/nodes/{id}")}, "the nodes lead to one")
+
+    # headers: those an answer declares as always there are there
+    r = fp.post("/api/v1/clusters", {"name": "linked", "endpoints": ["127.0.0.1:80"]})
+    declared = operations["post", "/api/v1/clusters"]["responses"]["201"]["headers"]
+    always = {h for h, v in declared.items() if resolve(v).get("required")}
+    is_(always >= {"Location", "Flowplane-Revision", "X-Request-Id"}, True, "201: says which headers are always there")
+    is_([h for h in always | {"ETag"} if h not in declared or h not in r.headers], [], "and they are, with the ETag")
+    for path in [f"/api/v1/{k}{x}" for k in NATIVE for x in ("", "/{name}")] + ["/api/v1/nodes", "/api/v1/nodes/{id}", n + "/status"]:
+        op = operations["get", path]
+        ok("Flowplane-Revision" in {resolve(p)["name"] for p in op["parameters"]} and "Flowplane-Revision" in op["responses"]["200"]["headers"],
+           f"{path}: a snapshot read takes and tells the revision (§2.2)")
+
     # additionalProperties: false in bodies and in what they hold, wherever an object has properties of its own
     loose, seen = [], set()
 
@@ -84,8 +127,9 @@ with run():
             return
         if v.get("properties") and v.get("additionalProperties") is not False:
             loose.append(where)
-        for x in v.values():
-            closed(x, where)
+        for key, x in v.items():
+            if key != "allOf":  # rules between fields that are declared beside it
+                closed(x, where)
 
     for op in operations.values():
         for c in op.get("requestBody", {}).get("content", {}).values():

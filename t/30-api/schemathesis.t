@@ -4,6 +4,7 @@
 Here the same few thousand requests at every run.  FP_LONG=1: FP_LONG_SECONDS (900) of random ones; FP_SEED=n repeats a run."""
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 
@@ -18,6 +19,14 @@ if not importlib.util.find_spec("schemathesis"):
 SECONDS = int(os.environ.get("FP_LONG_SECONDS", 900))
 # What the fuzzer calls valid may still be refused with what is said here, and nothing else.
 CONF = '''
+# A revision nobody has yet is waited for (section 2.5): a known one, or the run would wait for hours.
+parameters = {{ "header.Flowplane-Revision" = "1" }}
+
+# Links of the document only (api_link.c): what was created is read, replaced, rotated, deleted, rolled back.
+[phases.stateful]
+inference.algorithms = []
+max-steps = 8
+
 # A NUL is refused in any text (contract 2.1); a schema cannot say so without a pattern everywhere.
 [generation]
 allow-x00 = false
@@ -26,23 +35,25 @@ allow-x00 = false
 [[operations]]
 include-method = ["POST", "PUT"]
 include-path-regex = "/(cluster|route|listener|endpoint)s?(/|$)|/apply$|/rollback$"
-checks.positive_data_acceptance.expected-statuses = ["2xx", 400, 401, 403, 404, 409, 412]
+checks.positive_data_acceptance.expected-statuses = ["2xx", 304, 400, 401, 403, 404, 409, 412]
 {bodies}
 
 # A revision that is not known, of the newest or too old ones.
 [[operations]]
 include-path = "/api/v1/export"
-checks.positive_data_acceptance.expected-statuses = ["2xx", 400, 401, 403]
+checks.positive_data_acceptance.expected-statuses = ["2xx", 304, 400, 401, 403]
 
 [[operations]]
 include-method = ["POST", "PATCH", "DELETE"]
 include-path-regex = "/tokens"
-checks.positive_data_acceptance.expected-statuses = ["2xx", 401, 403, 404, 409, 412]
+# A token that is deleted is revoked: its record stays (section 4.2).
+checks.use_after_free.enabled = false
+checks.positive_data_acceptance.expected-statuses = ["2xx", 304, 401, 403, 404, 409, 412]
 
 [[operations]]
 include-method = "DELETE"
 include-path-regex = "/(clusters|routes|listeners|endpoints)/"
-checks.positive_data_acceptance.expected-statuses = ["2xx", 401, 403, 404, 409, 412]
+checks.positive_data_acceptance.expected-statuses = ["2xx", 304, 401, 403, 404, 409, 412]
 '''
 # Each edge of each member of a big body is some ten thousand requests.
 SHORT = "phases.coverage.enabled = false"
@@ -55,14 +66,28 @@ with run():
     # How long the making of a request takes is no finding: the machine may be slow.
     command = [sys.executable, "-m", "schemathesis.cli", "--no-color", "--config-file", str(conf), "run",
                f"http://127.0.0.1:{fp.api_port}/api-docs/openapi.json", "--header", f"Authorization: Bearer {fp.token}",
-               "--checks", "all", "--phases", "coverage,fuzzing,stateful", "--workers", "1", "--suppress-health-check", "all",
-               "--continue-on-failure", "--no-shrink", "--warnings", "off"]
+               "--checks", "all", "--workers", "1", "--suppress-health-check", "all", "--continue-on-failure", "--no-shrink",
+               "--warnings", "off"]
     if util.LONG:
-        command += ["--max-time", str(SECONDS), "--seed", str(util.seed()), "--generation-database", "none"]
-    else:
-        command += ["--max-examples", "4", "--generation-deterministic"]
-    r = subprocess.run(command, capture_output=True, text=True, cwd=util.tmp())
-    ok(r.returncode == 0, "schemathesis, all checks: finds nothing", r.stdout[-8000:] + r.stderr[-2000:])
-    ok("Operations:" in r.stdout, "it ran")
-    tap.diag("\n".join(line for line in r.stdout.splitlines() if "generated" in line))
+        command += ["--max-time", str(SECONDS // 2), "--seed", str(util.seed()), "--generation-database", "none"]
+
+    def finds_nothing(phases, short):
+        """short: options of the short run."""
+        r = subprocess.run(command + ["--phases", phases] + ([] if util.LONG else short), capture_output=True, text=True, cwd=util.tmp())
+        ok(r.returncode == 0, f"schemathesis, {phases}, all checks: finds nothing", r.stdout[-8000:] + r.stderr[-2000:])
+        ok("Operations:" in r.stdout, "it ran")
+        tap.diag("\n".join(line for line in r.stdout.splitlines() if "generated" in line or "Links" in line))
+        return r.stdout
+
+    finds_nothing("coverage,fuzzing", ["--max-examples", "4", "--generation-deterministic"])
+    # The small bodies: those of clusters, routes and listeners take long to make.  What a seed leads to is up to the fuzzer's
+    # version: another one is taken until some links were followed.
+    covered = 0
+    for seed in range(1, 6):
+        out = finds_nothing("stateful", ["--max-examples", "25", "--seed", str(seed), "--generation-database", "none",
+                                         "--include-path-regex", "/(tokens|endpoints|revisions|nodes)"])
+        covered = int(re.search(r"API Links:\s+(\d+) covered", out)[1])
+        if covered >= 3:
+            break
+    ok(covered >= 3, f"the stateful phase follows links: {covered}", out[-3000:])
     is_(fp.get("/healthz", token=None).status, 200, "the server is well afterwards")

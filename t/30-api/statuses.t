@@ -150,7 +150,7 @@ def parameters(fp, ops):
                 continue
             form = "enum" if "enum" in schema else "pattern" if "pattern" in schema else schema.get("format") if schema.get("format") == "date-time" \
                 else schema["type"]
-            if form not in bad or p["name"] == "If-Match":
+            if form not in bad or p["in"] == "header":
                 continue
             value, code = bad[form]
             if p["in"] == "path":
@@ -169,8 +169,9 @@ def parameters(fp, ops):
             of_apply = op.path.endswith("/apply")
             seen(op, send(fp, op, body=7), 400, "invalid_type", "/0" if of_apply else "")
             seen(op, send(fp, op, body={"nameless": 1}), 400, *(("required", "/0/kind") if of_apply else ("unknown_field", "/nameless")))
-        if op.takes("If-Match"):
-            seen(op, send(fp, op, headers={"If-Match": "x"}, body={} if op.has_body else None), 400)
+        for header in ("If-Match", "Flowplane-Revision"):
+            if op.takes(header):
+                seen(op, send(fp, op, headers={header: "x"}, body={} if op.has_body else None), 400)
         if "{name}" in op.path or "{id}" in op.path:
             seen(op, send(fp, op, op.url("%ff"), body={} if op.has_body else None), 400)
         seen(op, send(fp, op, headers={"X-Bad": "a\x01b"}), 400)
