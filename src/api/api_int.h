@@ -10,6 +10,7 @@
 #define API_JSON_DEPTH     64
 #define API_NAME_PARAMETER "name"
 #define API_LIMIT_MAX      1000
+#define API_WARNING_BYTES  255
 #define API_WARNINGS_MAX   8 /* in the headers of an answer; a dry run's body has them all */
 
 struct api_page {       /* the same bytes for everybody: api_openapi.c */
@@ -202,6 +203,9 @@ void api_wait_leave(struct fp_api_call *c); /* the client is gone; no-op when no
 /* api_respond.c: a path without what follows a token's id; the others end the call */
 struct fp_str api_masked(struct fp_api_call *c, struct fp_str path);
 void api_header_add(struct api_headers *h, const char *name, struct fp_str value);
+/* Into c->headers; cut, as the text may quote the body: proxies answer 502 for fields beyond 4 KiB.
+ */
+void api_header_warn(struct fp_api_call *c, const char *code, const char *message);
 void api_respond(struct fp_api_call *c, int status, struct api_headers *h, struct fp_str body);
 /* message in printf form; problems may be NULL; h may be NULL */
 void api_fail(struct fp_api_call *c, int status, struct api_headers *h,

@@ -82,6 +82,17 @@ void api_header_add(struct api_headers *h, const char *name, struct fp_str value
         h->items[h->n++] = (struct fp_http_header){fp_str_of(name), value};
 }
 
+void api_header_warn(struct fp_api_call *c, const char *code, const char *message)
+{
+    size_t n = strlen(message);
+    if (n > API_WARNING_BYTES)
+        n = API_WARNING_BYTES;
+    while (n && ((unsigned char)message[n] & 0xC0) == 0x80) /* not amid a character */
+        n--;
+    api_header_add(&c->headers, "flowplane-warning",
+                   fp_str_of(fp_arena_printf(c->r->arena, "%s %.*s", code, (int)n, message)));
+}
+
 /* Of every answer (contract §2.2). */
 static void add_common(struct api_headers *h, const char *media, struct fp_str request_id)
 {

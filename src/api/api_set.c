@@ -296,10 +296,8 @@ static void headers(struct api_set *s, uint64_t revision)
                    fp_str_of(fp_arena_printf(a, "%llu", (unsigned long long)revision)));
     json_array_foreach (s->warnings, i, w)
         if (i < API_WARNINGS_MAX)
-            api_header_add(
-                &s->c->headers, "flowplane-warning",
-                fp_str_of(fp_arena_printf(a, "%s %s", json_string_value(json_object_get(w, "code")),
-                                          json_string_value(json_object_get(w, "message")))));
+            api_header_warn(s->c, json_string_value(json_object_get(w, "code")),
+                            json_string_value(json_object_get(w, "message")));
 }
 
 static void write_row(struct fp_buf *b, const struct fp_store_applied_row *row)

@@ -164,9 +164,7 @@ static bool refused(struct fp_api_call *c, const struct fp_token_result *res)
 static void warnings(struct write *w)
 {
     for (size_t i = 0; i < w->body.warnings_n; i++)
-        api_header_add(&w->c->headers, "flowplane-warning",
-                       fp_str_of(fp_arena_printf(w->c->r->arena, "%s %s", w->body.warnings[i].code,
-                                                 w->body.warnings[i].message)));
+        api_header_warn(w->c, w->body.warnings[i].code, w->body.warnings[i].message);
 }
 
 static void secret_body(struct write *w)

@@ -186,9 +186,7 @@ void api_write_headers(struct fp_api_call *c, const struct fp_store_result *res)
     api_header_add(h, "etag",
                    fp_str_of(fp_arena_printf(c->r->arena, "\"%lld\"", (long long)res->version)));
     for (size_t i = 0; m && i < m->warnings_n && i < API_WARNINGS_MAX; i++)
-        api_header_add(h, "flowplane-warning",
-                       fp_str_of(fp_arena_printf(c->r->arena, "%s %s", m->warnings[i].code,
-                                                 m->warnings[i].message)));
+        api_header_warn(c, m->warnings[i].code, m->warnings[i].message);
 }
 
 static void committed(struct fp_api_call *c, const struct fp_store_result *res)

@@ -126,3 +126,11 @@ with run():
         ok(r.status in (400, 404) and secret not in r.text, f"{r.status}: without the secret", r)
     is_(fp.get(f"/api/v1/clusters/a{fp.token}b/x").status, 404, "a path that is none")
     is_(fp.get(f"/api/v1/clusters/fp_pat_{'0' * 36}").json["message"], f"Cluster with name 'fp_pat_{'0' * 36}' not found", "an id alone is no secret")
+
+    # ---- a warning may quote the body: its field stays one that any proxy takes
+    for text in ("é" * 9000, "x" * 9000, "a\r\nX-Evil: 1"):
+        r = fp.put("/api/v1/clusters/t0", {"envoy": {"type": "STATIC", "typedExtensionProtocolOptions": {"a": {
+            "type_url": f"type.googleapis.com/{text}.C", "value": "AAAA"}}}})
+        field = r.headers["Flowplane-Warning"]
+        ok(r.status == 200 and field.startswith("unchecked_config ") and len(field) < 300 and "X-Evil" not in r.headers, "one bounded field", r.headers.items())
+        ok(field.encode("latin1").decode().startswith(f"unchecked_config {text[:1]}"), "of whole characters")
