@@ -128,7 +128,7 @@ static void put_back(struct worker_nacks *q)
     }
 }
 
-/* Of a batch that the database refuses (a node id too long for an index) each entry is tried alone,
+/* Of a batch that the database refuses each entry is tried alone,
  * and the one that is to blame is dropped: it would keep all others out for ever. */
 static void stored(enum fp_store_outcome how, void *arg)
 {
