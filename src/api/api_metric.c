@@ -28,6 +28,19 @@ struct gauges {
     const char *service;
 };
 
+/* As it stands between the quotes of a label. */
+static const char *label_of(const char *s, struct fp_arena *a)
+{
+    char *out = fp_arena_alloc(a, 2 * strlen(s) + 1), *to = out;
+    for (; *s; s++) {
+        if (strchr("\\\"\n", *s))
+            *to++ = '\\';
+        *to++ = *s == '\n' ? 'n' : *s;
+    }
+    *to = '\0';
+    return out;
+}
+
 static void gauge(struct gauges *g, const char *name, const char *help, double v)
 {
     fp_metric_gauge(g->out, name, help, g->service, NULL, v);
@@ -214,7 +227,8 @@ void api_metrics(struct fp_api_call *c)
 {
     struct fp_api *api = c->api;
     struct fp_buf b = {0};
-    struct gauges g = {.out = &b, .api = api, .service = api->o.service_name};
+    struct gauges g = {
+        .out = &b, .api = api, .service = label_of(api->o.service_name, c->r->arena)};
     const struct fp_metric_names names = {.methods = methods,
                                           .paths = api_route_patterns(),
                                           .operations = fp_store_operations,

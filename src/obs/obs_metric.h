@@ -58,7 +58,8 @@ void fp_metric_tell_process(void);
 struct fp_metric_names {
     const char *const *methods, *const *paths, *const *operations, *const *tables;
 };
-/* All families with at least HELP and TYPE, in Prometheus text 0.0.4; each series has service=. */
+/* All families with at least HELP and TYPE, in Prometheus text 0.0.4; each series has service=, a
+ * text that is escaped for a label. */
 void fp_metrics_write(struct fp_buf *out, const struct fp_metrics *m, const char *service,
                       const struct fp_metric_names *names);
 /* HELP, TYPE and the first series of a family that is kept elsewhere; labels may be NULL. */

@@ -7,7 +7,7 @@ import subprocess
 
 from fp_harness import Flowplane, Postgres, find_program, wait_until
 from fp_metrics import scrape, value
-from fp_tap import is_, like, ok, run, skip
+from fp_tap import is_, like, ok, run, skip, unlike
 import fp_util as util
 import fp_xds as xds
 
@@ -100,6 +100,14 @@ with run():
     fp.wait_log("configuration reloaded", start=start)
     wait_until(lambda: fp._answers("/readyz"), 10, "ready")
     is_(value(scrape(fp), "http_requests_total", path="/api/v1/clusters"), n, "and reloads")
+
+    odd = Flowplane(pg, conf={"observability.service_name": 'a "b" \\c', "process.workers": 1}, name="odd")
+    text = odd.get("/metrics", token=None).text
+    is_([l for l in text.splitlines() if not l.startswith("#") and r'{service="a \"b\" \\c"' not in l], [], "a name with quotes is escaped")
+    if promtool:
+        p = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, text=True)
+        unlike(p.stdout + p.stderr, "error while linting", "promtool reads it")
+    odd.stop()
 
     off = Flowplane(pg, conf={"observability.enable_metrics": False}, name="off")
     is_(off.get("/metrics", token=None).status, 404, "off: 404")
