@@ -33,6 +33,7 @@ struct fp_xds_isolation {
     uint64_t sum[4];               /* terms of those that are kept apart */
     struct fp_xds_state *baseline; /* ACKed before the rejection; NULL: nothing was */
     uint32_t trying_n, apart_n, untried_n /* or NAMED */;
+    bool spared;        /* those in use were left in, once: one of them may be the bad one */
     struct range trial; /* on trial, or tried last */
     uint32_t ranges_n;
     struct range ranges[RANGES_N]; /* to be tried, the last one first */
@@ -40,6 +41,12 @@ struct fp_xds_isolation {
 };
 
 /* ---- suspects ---- */
+
+struct fp_xds_suspects *fp_xds_suspects_ref(struct fp_xds_suspects *s)
+{
+    s->refs++;
+    return s;
+}
 
 void fp_xds_suspects_unref(struct fp_xds_suspects **sp)
 {
@@ -100,8 +107,7 @@ static struct fp_xds_suspects *shared(struct fp_xds_state *rejected,
         rejected->suspects_from = from;
         fp_mem_free(l);
     }
-    rejected->suspects->refs++;
-    return rejected->suspects;
+    return fp_xds_suspects_ref(rejected->suspects);
 }
 
 static uint32_t index_of(const struct fp_xds_suspects *s, struct fp_str name)
@@ -252,6 +258,7 @@ static struct fp_xds_isolation *widen(struct fp_xds_stream *st, struct fp_xds_su
     for (uint32_t i = 0; i < old->suspects->n; i++)
         if (old->verdicts[i] == BAD && !changes(c, old->suspects->at[i].name))
             judge(iso, index_of(iso->suspects, old->suspects->at[i].name), BAD);
+    iso->spared = old->spared;
     fp_mem_free(l);
     return iso;
 }
@@ -375,17 +382,20 @@ static bool try_innocents(struct fp_xds_isolation *iso, const struct fp_xds_chan
 
 /*
  * Nobody is named.  What is new and already in use, by a route that did not wait for the ACK any
- * longer, Envoy may run (N-6): no set without it is sent.
+ * longer, Envoy may run (N-6): the next set is not without it.
  */
 static void spare_used(struct fp_xds_isolation *iso, const struct fp_xds_change *c,
                        const struct fp_xds_type *type)
 {
     struct fp_snap_entry e;
-    for (uint32_t i = 0; i < c->changed_n && type->whole; i++) {
+    bool again = iso->spared;
+    for (uint32_t i = 0; i < c->changed_n && type->whole && !again; i++) {
         struct fp_str name = c->changed[i].name;
         bool new = !iso->baseline || !fp_xds_state_find(iso->baseline, name, &e);
-        if (new &&fp_xds_stream_refers(iso->stream, type, name))
-            judge(iso, index_of(iso->suspects, name), GOOD);
+        if (!new || !fp_xds_stream_refers(iso->stream, type, name))
+            continue;
+        judge(iso, index_of(iso->suspects, name), GOOD);
+        iso->spared = true;
     }
 }
 
@@ -408,12 +418,13 @@ void fp_xds_isolation_begin(struct fp_xds_stream *st, enum fp_kind kind, struct 
     if (!ts->in_flight || !ts->sent)
         return; /* said again, or too late: what was rejected is not known any more */
     const struct fp_xds_change *c = fp_xds_state_change(ts->sent, ts->acked);
+    ts->astray |= ts->overlaps || (ts->unsure && !ts->isolation);
     if (!c->changed_n)
         return; /* a removal was refused: waits for the next change (N-3) */
     if (ts->brought && !ts->acked)
         return; /* N-6: what it runs is not known here, and a set without a suspect takes it away */
     struct fp_xds_isolation *iso = ts->isolation;
-    bool alone = c->changed_n == 1;
+    bool alone = c->changed_n == 1 && !ts->moved_on;
     if (!iso) {
         iso = isolate(st, ts, shared(ts->sent, ts->acked, c));
     } else if (!was_trial(iso, c)) {
@@ -450,15 +461,26 @@ void fp_xds_isolation_passed(struct fp_xds_subscription *ts)
         schedule(iso);
 }
 
-void fp_xds_isolation_doubted(struct fp_xds_subscription *ts)
+/* What was on trial did not pass, without an answer of its own; one alone gets this verdict. */
+static bool fail(struct fp_xds_isolation *iso, enum verdict alone)
 {
-    struct fp_xds_isolation *iso = ts->isolation;
     if (!iso || !iso->trying_n)
-        return;
+        return false;
     conclude(iso, false);
-    judge_range(iso, iso->trial, TRYING, UNTRIED, UINT32_MAX);
+    judge_range(iso, iso->trial, TRYING, iso->trying_n == 1 ? alone : UNTRIED, UINT32_MAX);
     divide(iso, iso->trial);
     schedule(iso);
+    return true;
+}
+
+void fp_xds_isolation_doubted(struct fp_xds_subscription *ts)
+{
+    fail(ts->isolation, UNTRIED);
+}
+
+bool fp_xds_isolation_refused(struct fp_xds_subscription *ts)
+{
+    return fail(ts->isolation, BAD);
 }
 
 void fp_xds_isolation_end(struct fp_xds_subscription *ts)
@@ -476,6 +498,11 @@ void fp_xds_isolation_end(struct fp_xds_subscription *ts)
 bool fp_xds_isolation_pending(const struct fp_xds_subscription *ts)
 {
     return ts->isolation && (ts->isolation->untried_n || ts->isolation->trying_n);
+}
+
+bool fp_xds_isolation_resting(const struct fp_xds_subscription *ts)
+{
+    return ts->isolation && ts->isolation->untried_n && !ts->isolation->trying_n;
 }
 
 /* ---- states ---- */
@@ -512,8 +539,8 @@ struct fp_xds_state *fp_xds_isolation_state(struct fp_xds_subscription *ts, enum
     for (uint32_t i = 0; i < iso->suspects->n; i++)
         if (is_apart(iso->verdicts[i]))
             over[n++] = iso->suspects->at[i].name;
-    struct fp_xds_state *s =
-        fp_xds_state_get_over(view, kind, ts->names, iso->baseline, over, n, iso->sum);
+    struct fp_xds_state *s = fp_xds_state_get_over(view, kind, ts->names, iso->baseline,
+                                                   iso->suspects, over, n, iso->sum);
     fp_mem_free(over);
     return s;
 }

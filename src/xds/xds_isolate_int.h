@@ -15,6 +15,7 @@ struct fp_xds_suspects { /* immutable; shared by the streams that rejected the s
     uint32_t n;
     struct fp_xds_suspect *at; /* behind the struct, then the names; in order of names */
 };
+struct fp_xds_suspects *fp_xds_suspects_ref(struct fp_xds_suspects *s);
 void fp_xds_suspects_unref(struct fp_xds_suspects **s);
 
 /* A rejection of ts->sent, which is not taken back yet; message: the client's, of any length. */
@@ -25,6 +26,10 @@ bool fp_xds_isolation_pending(const struct fp_xds_subscription *ts);
 void fp_xds_isolation_passed(struct fp_xds_subscription *ts);
 /* What was on trial may have been in an answer whose rejection came late: it is tried again. */
 void fp_xds_isolation_doubted(struct fp_xds_subscription *ts);
+/* Trials are to come, none is under way. */
+bool fp_xds_isolation_resting(const struct fp_xds_subscription *ts);
+/* If something is on trial: it makes just the contents that were rejected last, so it is over. */
+bool fp_xds_isolation_refused(struct fp_xds_subscription *ts);
 void fp_xds_isolation_end(struct fp_xds_subscription *ts);
 /*
  * The state of the view without the suspects that have not passed: a new reference.  Ends the

@@ -91,7 +91,10 @@ static void refuse(struct fp_xds_subscription *ts)
         return; /* said again, or too late */
     const struct fp_xds_change *c = fp_xds_state_change(ts->sent, ts->acked);
     ts->unsure |= ts->overlaps || c->changed_n + c->removed_n > 1;
+    if (ts->moved_on)
+        return; /* not what it has rejected */
     fp_xds_state_set(&ts->refused, ts->sent);
+    fp_xds_state_set(&ts->refused_parent, ts->parent);
 }
 
 /* What hangs on what differs from `known` follows with its next answer (O-1). */

@@ -358,6 +358,7 @@ static void arrive_silently(struct flush *f, const struct fp_xds_type *type,
                             struct fp_xds_subscription *ts, struct fp_xds_state *to)
 {
     f->moved |= ts->sent != to;
+    ts->moved_on |= ts->in_flight && fp_xds_state_change(to, ts->sent)->removed_n > 0;
     arrive(f->st, type, ts, to);
     ts->doubted &= ts->in_flight;
     if (!ts->in_flight) {
@@ -398,22 +399,23 @@ static void children_unsure(struct fp_xds_stream *st, enum fp_kind parent)
 
 /* What hangs on a changed entry of the parent is said again behind it (O-1). */
 static bool parent_moved(const struct fp_xds_stream *st, const struct fp_xds_type *type,
-                         const struct fp_xds_subscription *ts)
+                         const struct fp_xds_state *from)
 {
     if (type->parent == NONE || !st->types[type->parent].sent)
         return false;
-    return fp_xds_state_change(st->types[type->parent].sent, ts->parent)->changed_n > 0;
+    return fp_xds_state_change(st->types[type->parent].sent, from)->changed_n > 0;
 }
 
-/* N-6; a suspect that is kept apart is said in its trial. */
+/* N-6; a suspect that is kept apart is said in its trial, and what is astray with the next one. */
 static bool is_unsure(const struct fp_xds_subscription *ts)
 {
-    return ts->doubted || (ts->unsure && !ts->isolation);
+    return ts->doubted || ts->astray || (ts->unsure && !ts->isolation);
 }
 
 static bool says_all(const struct fp_xds_subscription *ts)
 {
-    return is_unsure(ts) && (ts->doubted || !ts->in_flight || !ts->in_full);
+    bool later = !ts->doubted && fp_xds_isolation_resting(ts);
+    return is_unsure(ts) && !later && (ts->doubted || !ts->in_flight || !ts->in_full);
 }
 
 static struct fp_xds_response *answer_for(struct fp_xds_stream *st, const struct fp_xds_type *type,
@@ -426,7 +428,8 @@ static struct fp_xds_response *answer_for(struct fp_xds_stream *st, const struct
         return needed ? fp_xds_response_whole(to, id) : NULL;
     }
     struct fp_xds_state *parent = type->parent == NONE ? NULL : st->types[type->parent].sent;
-    if (!c->changed_n && !says_all(ts) && !(parent_moved(st, type, ts) && to->names->n)) /* O-17 */
+    if (!c->changed_n && !says_all(ts) &&
+        !(parent_moved(st, type, ts->parent) && to->names->n)) /* O-17 */
         return NULL;
     const struct fp_xds_state *from = is_unsure(ts) ? NULL : ts->sent;
     struct fp_xds_response *r = fp_xds_response_part(to, from, parent, ts->parent, id);
@@ -454,8 +457,10 @@ static void step(struct flush *f, const struct fp_xds_type *type)
         struct fp_xds_response *r = answer_for(st, type, ts, to);
         if (!r) {
             arrive_silently(f, type, ts, to);
-        } else if (fp_xds_stream_refuses(ts, to) && !parent_moved(st, type, ts)) {
+        } else if (fp_xds_stream_refuses(ts, to) && !parent_moved(st, type, ts->refused_parent)) {
             ts->asked = false; /* N-3 */
+            if (fp_xds_isolation_refused(ts))
+                fp_xds_engine_wake(st->engine, st);
         } else if (!gated(f, type, to, ts->sent)) {
             fp_xds_stream_send(st, type->kind, r);
             ts->regained |= ts->shrank;
@@ -463,7 +468,7 @@ static void step(struct flush *f, const struct fp_xds_type *type)
             if (ts->unsure)
                 children_unsure(st, type->kind);
             ts->in_full = type->whole || !ts->sent || is_unsure(ts);
-            ts->doubted = false;
+            ts->doubted = ts->moved_on = false;
             arrive(st, type, ts, to);
         }
         ts->behind = ts->sent != to;

@@ -97,6 +97,16 @@ static void hold(struct fp_xds_state *s, const struct fp_snap_entry *e, struct f
         (struct fp_xds_held){.entry = *e, .view = fp_xds_view_ref(v), .absent = absent};
 }
 
+static void hold_all(struct fp_xds_state *s, const struct fp_xds_state *from,
+                     const struct fp_xds_names *names)
+{
+    for (uint32_t i = 0; i < from->held_n; i++)
+        if (fp_xds_names_has(names, from->held[i].entry.name))
+            hold(s, &from->held[i].entry, from->held[i].view, from->held[i].absent);
+    if (from->apart)
+        s->apart = fp_xds_suspects_ref(from->apart);
+}
+
 static void seal(struct fp_xds_state *s)
 {
     if (s->held_n)
@@ -207,8 +217,7 @@ struct fp_xds_state *fp_xds_state_get_held(struct fp_xds_state *base,
     s = make(base->view, base->kind, base->names, key);
     s->base = fp_xds_state_ref(base);
     s->held = fp_mem_calloc((size_t)base->held_n + past->keep_n + 1, sizeof *s->held);
-    for (uint32_t i = 0; i < base->held_n; i++)
-        hold(s, &base->held[i].entry, base->held[i].view, base->held[i].absent);
+    hold_all(s, base, base->names);
     keep_past(s, from, past);
     seal(s);
     return s;
@@ -258,8 +267,7 @@ struct fp_xds_state *fp_xds_state_get_behind(struct fp_xds_state *base,
     s = make(base->view, base->kind, base->names, key);
     s->base = fp_xds_state_ref(base);
     s->held = fp_mem_calloc(most + 1, sizeof *s->held);
-    for (uint32_t i = 0; i < base->held_n; i++)
-        hold(s, &base->held[i].entry, base->held[i].view, base->held[i].absent);
+    hold_all(s, base, base->names);
     for (uint32_t i = 0; i < parent->held_n; i++) {
         const struct fp_xds_held *h = &parent->held[i];
         for (uint32_t j = 0; j < h->entry.refs_n && !h->absent; j++) {
@@ -280,6 +288,7 @@ struct fp_xds_state *fp_xds_state_get_behind(struct fp_xds_state *base,
 struct fp_xds_state *fp_xds_state_get_over(struct fp_xds_view *v, enum fp_kind kind,
                                            struct fp_xds_names *names,
                                            const struct fp_xds_state *acked,
+                                           struct fp_xds_suspects *suspects,
                                            const struct fp_str *over, uint32_t over_n,
                                            const uint64_t sum[4])
 {
@@ -291,12 +300,13 @@ struct fp_xds_state *fp_xds_state_get_over(struct fp_xds_view *v, enum fp_kind k
         return fp_xds_state_ref(s);
     s = make(v, kind, names, key);
     s->held = fp_mem_calloc((size_t)over_n + 1, sizeof *s->held);
+    s->apart = fp_xds_suspects_ref(suspects);
     for (uint32_t i = 0; i < over_n; i++) {
         struct fp_snap_entry e;
         if (acked && fp_xds_state_find(acked, over[i], &e))
             hold(s, &e, fp_xds_state_view(acked, over[i]), false);
-        else if (fp_xds_view_find(v, kind, over[i], &e))
-            hold(s, &e, v, true);
+        else
+            hold(s, &(struct fp_snap_entry){.name = over[i]}, v, true);
     }
     seal(s);
     return s;
@@ -314,9 +324,7 @@ struct fp_xds_state *fp_xds_state_restrict(struct fp_xds_state *s, struct fp_xds
     r->held = fp_mem_calloc((size_t)s->held_n + 1, sizeof *r->held);
     r->kept_n = s->kept_n; /* about: it only says that something is kept */
     r->waits_n = s->waits_n;
-    for (uint32_t i = 0; i < s->held_n; i++)
-        if (fp_xds_names_has(names, s->held[i].entry.name))
-            hold(r, &s->held[i].entry, s->held[i].view, s->held[i].absent);
+    hold_all(r, s, names);
     if (!r->held_n)
         r->kept_n = r->waits_n = 0;
     r->draining = fp_mem_calloc((size_t)s->draining_n + 1, sizeof *r->draining);
@@ -357,6 +365,7 @@ void fp_xds_state_unref(struct fp_xds_state **sp)
     fp_mem_free(s->draining);
     fp_xds_state_unref(&s->base);
     fp_xds_suspects_unref(&s->suspects);
+    fp_xds_suspects_unref(&s->apart);
     for (int k = 0; s->named && k < FP_KIND_N; k++)
         fp_map_fini(&s->named[k]);
     fp_mem_free(s->named);

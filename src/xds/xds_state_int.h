@@ -46,6 +46,7 @@ struct fp_xds_state {   /* immutable but for its caches */
     struct fp_list responses;         /* struct fp_xds_response, see xds_response_int.h */
     struct fp_xds_suspects *suspects; /* of a rejection of it, suspects_from: last ACKed state */
     uint64_t suspects_from;
+    struct fp_xds_suspects *apart; /* who is absent; keeps their names */
     struct fp_map *named; /* by kind: what its entries refer to, and how; NULL until asked */
 };
 
@@ -75,12 +76,13 @@ struct fp_xds_state *fp_xds_state_get_held(struct fp_xds_state *base,
 struct fp_xds_state *fp_xds_state_get_behind(struct fp_xds_state *base,
                                              const struct fp_xds_state *parent);
 /*
- * The state of a view in which the named entries, all of them the view's, are as the client ACKed
- * them, or absent when it did not (P7).  sum tells sets of names and bytes apart.
+ * The state of a view in which the named ones of the suspects are as the client ACKed them, or
+ * absent when it did not (P7), also from what is behind.  sum tells sets of names and bytes apart.
  */
 struct fp_xds_state *fp_xds_state_get_over(struct fp_xds_view *v, enum fp_kind kind,
                                            struct fp_xds_names *names,
                                            const struct fp_xds_state *acked /* may be NULL */,
+                                           struct fp_xds_suspects *suspects,
                                            const struct fp_str *over, uint32_t over_n,
                                            const uint64_t sum[4]);
 /* The state cut down to the names that are in `names` too. */

@@ -154,7 +154,6 @@ static void subscribe(struct fp_xds_subscription *ts, struct fp_xds_names *names
         ts->asked = true;
     shrink(&ts->sent, names);
     shrink(&ts->acked, names);
-    shrink(&ts->refused, names);
     struct fp_xds_names *old = ts->names;
     ts->names = fp_xds_names_ref(names);
     fp_xds_names_unref(&old);
@@ -182,7 +181,9 @@ static void acknowledged(struct fp_xds_stream *st, enum fp_kind kind)
         return; /* all is said again: that one's ACK counts */
     ts->shrank = ts->regained = false;
     ts->unsure &= !ts->in_full;
+    ts->astray &= !ts->in_full;
     fp_xds_state_set(&ts->refused, NULL);
+    fp_xds_state_set(&ts->refused_parent, NULL);
     fp_xds_state_set(&ts->acked, ts->sent);
     fp_xds_state_set(&ts->acked_parent, ts->parent);
     st->engine->counters.acks++;
@@ -321,6 +322,7 @@ static void on_close(struct fp_grpc_call *call, void *user)
         fp_xds_state_unref(&ts->parent);
         fp_xds_state_unref(&ts->acked_parent);
         fp_xds_state_unref(&ts->refused);
+        fp_xds_state_unref(&ts->refused_parent);
         fp_xds_names_unref(&ts->names);
         fp_xds_isolation_end(ts);
         fp_xds_journey_free(&ts->journey);

@@ -37,6 +37,7 @@ struct fp_xds_subscription {     /* a type on a stream */
     struct fp_xds_state *acked_parent; /* as of the last one that was ACKed */
     struct fp_xds_state
         *refused; /* by the last verdict: not to be sent again as it is (N-3); or NULL */
+    struct fp_xds_state *refused_parent;     /* its parent: behind another one it is, once */
     struct fp_xds_nack *nack;                /* NULL: never */
     struct fp_xds_journey *journey;          /* from a commit to its ACK; NULL: nothing to tell */
     struct fp_xds_isolation *isolation;      /* while suspects of a rejection are kept apart (P7) */
@@ -53,11 +54,13 @@ struct fp_xds_subscription {     /* a type on a stream */
     bool in_flight;   /* the last answer is not ACKed or NACKed */
     bool unsure;      /* it may hold more or less than `sent`: parts of what it rejected (N-6);
                          outside an isolation the next answer says all again */
-    bool in_full;     /* the last answer holds all of `sent`, not only what changed */
-    bool overlaps;    /* the last answer was made before the verdict on the one before */
-    bool doubted;     /* an answer that the last one does not repeat was rejected: what is ACKed now
-                         is not all of `sent` */
-    bool shrank;      /* an answer under way removes something */
+    bool astray;   /* so may others than the suspects of an isolation: its next answer says all */
+    bool in_full;  /* the last answer holds all of `sent`, not only what changed */
+    bool moved_on; /* since the last answer `sent` has lost entries of it, unsaid */
+    bool overlaps; /* the last answer was made before the verdict on the one before */
+    bool doubted;  /* an answer that the last one does not repeat was rejected: what is ACKed now
+                      is not all of `sent` */
+    bool shrank;   /* an answer under way removes something */
     bool regained; /* and one behind it may have that again: `acked` does not say what is there */
     bool behind;   /* something is held back, or was refused (N-3) */
 };

@@ -401,6 +401,61 @@ static void halving(unsigned n, unsigned k, unsigned seed)
     world_close(&w);
 }
 
+/* N-3: a half on trial that is just what was rejected before is known not to pass. */
+static void known_half(void)
+{
+    struct world *w = world_open(NULL);
+    publish(w, "R/r1=1 R/r2=1 R/r3=1 R/r4=1");
+    struct fp_grpc_call *c = dial(w, "envoy");
+    ask(c, 'R', "r1 r2 r3 r4");
+    ack(c, 'R');
+    got(c);
+    publish(w, "R/r1=1 R/r2=1 R/r3=bad R/r4=2");
+    nack(c, 'R');
+    publish(w, "R/r1=bad R/r2=2 R/r3=bad R/r4=2");
+    nack(c, 'R');
+    is_str(got(c), "RDS[r3 r4] RDS[r1 r2]", "two, and two more before the first trial");
+    wait_s(w, 1000);
+    is_str(got(c), "", "the first half of all is what was rejected");
+    static const char *const trials[] = {"RDS[r1]", "RDS[r2]", "RDS[r3 r4]", "RDS[r3]", "RDS[r4]"};
+    for (int i = 0; i < 5; i++) {
+        wait_s(w, 1000);
+        is_str(got(c), trials[i], "P7: each of them is tried");
+        if (i == 1 || i == 4)
+            ack(c, 'R');
+        else
+            nack(c, 'R');
+    }
+    hang_up(&c);
+    world_close(&w);
+}
+
+/* N-6, P7: what is in use stays in the set, but if that is what is bad, it is tried like others. */
+static void bad_in_use(void)
+{
+    struct world *w = world_open(NULL);
+    publish(w, "C/a=1 R/r1=1>C/a R/r2=1>C/a");
+    struct fp_grpc_call *c = holder(w);
+    ask(c, 'R', "r1 r2");
+    publish(w, "C/a=1 C/b=bad C/c=1 C/d=1 R/r1=2>C/b R/r2=2>C/c");
+    wait_s(w, 15001);
+    ack(c, 'R');
+    got(c);
+    nack(c, 'C');
+    is_str(got(c), "CDS[a b c]", "N-6: two are in use");
+    nack(c, 'C');
+    wait_s(w, 1000);
+    is_str(got(c), "CDS[a b]", "P7: one of them is bad: they are tried like the others");
+    nack(c, 'C');
+    wait_s(w, 1000);
+    is_str(got(c), "CDS[a c d]", "the good ones arrive");
+    ack(c, 'C');
+    wait_s(w, 60000);
+    is_str(got(c), "", "and there is an end of it");
+    hang_up(&c);
+    world_close(&w);
+}
+
 /* N-6: Envoy runs what was new in an answer that it rejected, and by now its routes name it. */
 static void in_use(void)
 {
@@ -585,6 +640,8 @@ int main(void)
     fresh_streams();
     reconnected();
     in_use();
+    bad_in_use();
+    known_half();
     for (unsigned k = 0; k < 6; k++)
         halving(k % 2 ? 200 : 64, k, k + 1);
     halving(100, 100, 1);
