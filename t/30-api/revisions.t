@@ -153,6 +153,8 @@ with run():
         is_(status(n)[1]["nodes"], {"total": 2, "acked": 1, "pending": 0, "rejected": 0, "unaffected": 1}, "counted")
         o = written(fp.post("/api/v1/clusters", cluster("fine")))
         one.ack(one.expect("cluster"))
+        # else the next answer may overtake this ACK, which is stale then (S-6)
+        wait_until(lambda: status(o)[0]["one"] == "acked", what="acknowledged before the next change")
         m = written(fp.put("/api/v1/clusters/seen", cluster("seen", connectTimeoutSeconds=9)))
         one.nack(one.expect("cluster"), "does not like it")
         wait_until(lambda: status(m)[0]["one"] == "rejected", 10, "rejected")
