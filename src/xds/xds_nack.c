@@ -97,9 +97,8 @@ static void refuse(struct fp_xds_subscription *ts)
     fp_xds_state_set(&ts->refused_parent, ts->parent);
 }
 
-/* What hangs on what differs from `known` follows with its next answer (O-1). */
-static void children_follow(struct fp_xds_stream *st, enum fp_kind parent,
-                            struct fp_xds_state *known)
+void fp_xds_stream_children_follow(struct fp_xds_stream *st, enum fp_kind parent,
+                                   struct fp_xds_state *known)
 {
     for (size_t i = 0; i < FP_XDS_TYPES_N; i++) {
         struct fp_xds_subscription *ts = &st->types[fp_xds_types[i].kind];
@@ -141,7 +140,7 @@ void fp_xds_stream_rejected(struct fp_xds_stream *st, enum fp_kind kind,
     ts->shrank = false;
     ts->in_flight = ts->overlaps = ts->doubted = false;
     fp_xds_state_set(&ts->sent, ts->acked);
-    children_follow(st, kind, ts->acked);
+    fp_xds_stream_children_follow(st, kind, ts->acked);
     if (ts->isolation) /* else it would be the same again (N-3) */
         fp_xds_state_set(&ts->parent, behind);
     fp_xds_status_nack(st, kind);
@@ -161,8 +160,9 @@ void fp_xds_stream_doubted(struct fp_xds_stream *st, enum fp_kind kind)
     struct fp_xds_subscription *ts = &st->types[kind];
     if (!ts->in_flight)
         return;
-    children_follow(st, kind, NULL); /* behind an answer that was made without this verdict */
-    if (!ts->in_full) {              /* else what is under way says all again anyhow */
+    /* behind an answer that was made without this verdict */
+    fp_xds_stream_children_follow(st, kind, NULL);
+    if (!ts->in_full) { /* else what is under way says all again anyhow */
         ts->unsure = ts->doubted = true;
         fp_xds_isolation_doubted(ts);
     }

@@ -377,24 +377,13 @@ static bool holds_already(const struct fp_xds_type *type, const struct fp_xds_su
 }
 
 /* What hangs on this type need not follow what the client held before this stream. */
-static void children_follow(struct fp_xds_stream *st, enum fp_kind parent)
+static void children_keep(struct fp_xds_stream *st, enum fp_kind parent)
 {
     for (size_t i = 0; i < FP_XDS_TYPES_N; i++) {
         struct fp_xds_subscription *ts = &st->types[fp_xds_types[i].kind];
         if (fp_xds_types[i].parent == parent && !ts->parent)
             fp_xds_state_set(&ts->parent, st->types[parent].sent);
     }
-}
-
-/* Parts of a rejected answer may have been applied (N-6): what is said now may be a change of any
- * entry, so all that hangs on them follows (O-1). */
-static void children_unsure(struct fp_xds_stream *st, enum fp_kind parent)
-{
-    for (size_t i = 0; i < FP_XDS_TYPES_N; i++)
-        if (fp_xds_types[i].parent == parent) {
-            fp_xds_state_set(&st->types[fp_xds_types[i].kind].parent, NULL);
-            fp_xds_state_set(&st->types[fp_xds_types[i].kind].acked_parent, NULL);
-        }
 }
 
 /* What hangs on a changed entry of the parent is said again behind it (O-1). */
@@ -452,7 +441,7 @@ static void step(struct flush *f, const struct fp_xds_type *type)
     if (holds_already(type, ts, to)) {
         fp_xds_status_adopt(st, type->kind);
         arrive_silently(f, type, ts, to);
-        children_follow(st, type->kind);
+        children_keep(st, type->kind);
     } else {
         struct fp_xds_response *r = answer_for(st, type, ts, to);
         if (!r) {
@@ -465,8 +454,8 @@ static void step(struct flush *f, const struct fp_xds_type *type)
             fp_xds_stream_send(st, type->kind, r);
             ts->regained |= ts->shrank;
             ts->shrank |= fp_xds_state_change(to, ts->sent)->removed_n > 0;
-            if (ts->unsure)
-                children_unsure(st, type->kind);
+            if (ts->unsure) /* N-6: it may be a change of any entry */
+                fp_xds_stream_children_follow(st, type->kind, NULL);
             ts->in_full = type->whole || !ts->sent || is_unsure(ts);
             ts->doubted = ts->moved_on = false;
             arrive(st, type, ts, to);

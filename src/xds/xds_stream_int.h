@@ -99,6 +99,9 @@ void fp_xds_stream_rejected(struct fp_xds_stream *st, enum fp_kind kind,
 void fp_xds_stream_resolved(struct fp_xds_stream *st, enum fp_kind kind);
 /* A NACK of an answer that was followed by others: parts of it may be missing (N-5, N-6). */
 void fp_xds_stream_doubted(struct fp_xds_stream *st, enum fp_kind kind);
+/* What hangs on what differs from `known` (NULL: on all) follows with its next answer (O-1). */
+void fp_xds_stream_children_follow(struct fp_xds_stream *st, enum fp_kind parent,
+                                   struct fp_xds_state *known);
 /* It has rejected exactly these contents. */
 bool fp_xds_stream_refuses(const struct fp_xds_subscription *ts, struct fp_xds_state *to);
 void fp_xds_state_set(struct fp_xds_state **at, struct fp_xds_state *to); /* takes a reference */
