@@ -54,7 +54,7 @@ static void close_listeners(const struct fp_child *c)
             close(c->listen[l].fds[i]);
 }
 
-static void drain(struct fp_worker *w, uint64_t budget_ms)
+static void drain(struct fp_worker *w, uint64_t budget_ms, bool fast)
 {
     bool first = !w->draining;
     if (first) {
@@ -65,7 +65,7 @@ static void drain(struct fp_worker *w, uint64_t budget_ms)
     } else if (w->draining_n == 0) {
         return;
     }
-    w->fast = budget_ms == FAST_STOP_MS;
+    w->fast = fast;
     /* a second, shorter budget (TERM during QUIT) overrides the first */
     fp_http_server_drain(w->api_server, budget_ms, stopped, w);
     fp_http_server_drain(w->xds_server, budget_ms, stopped, w);
@@ -150,13 +150,13 @@ static void on_frame(struct fp_channel *ch, enum fp_frame_type type, const void 
     case FP_FRAME_DRAIN:
         if (n == sizeof(budget_ms))
             memcpy(&budget_ms, payload, sizeof(budget_ms));
-        drain(w, budget_ms);
+        drain(w, budget_ms, false);
         break;
     case FP_FRAME_STOP:
-        drain(w, FAST_STOP_MS);
+        drain(w, FAST_STOP_MS, true);
         break;
     case FP_FRAME_GONE:
-        drain(w, ORPHAN_STOP_MS);
+        drain(w, ORPHAN_STOP_MS, false);
         break;
     default:
         fp_log_error(FP_LOG_MASTER, "unexpected frame %d from the master", (int)type);
@@ -171,13 +171,13 @@ static void on_master_gone(struct fp_io *io, unsigned events)
     (void)events;
     fp_io_stop(io);
     fp_log_error(FP_LOG_MASTER, "the master is gone: draining");
-    drain(w, ORPHAN_STOP_MS);
+    drain(w, ORPHAN_STOP_MS, false);
 }
 
 static void on_signal(int sig, void *arg)
 {
     (void)sig;
-    drain(arg, FAST_STOP_MS);
+    drain(arg, FAST_STOP_MS, true);
 }
 
 static void tell_write_timeouts(struct fp_worker *w)
