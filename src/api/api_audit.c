@@ -332,8 +332,7 @@ static void listed(const struct fp_audit_list *l, void *arg)
     fp_buf_append_byte(&b, '[');
     fp_buf_append_str(&b, l->items);
     fp_buf_append_byte(&b, ']');
-    api_header_add(&c->headers, "x-total-count",
-                   fp_str_of(fp_arena_printf(c->r->arena, "%llu", (unsigned long long)l->total)));
+    api_header_number(c, "x-total-count", l->total);
     api_respond(c, 200, &c->headers, fp_buf_str(&b));
     fp_buf_fini(&b);
 }

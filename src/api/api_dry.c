@@ -54,9 +54,7 @@ static void answer(const struct dry *d, const char *action)
     json_object_set_new(body, "warnings", warnings);
     fp_json_write(&b, body, false);
     json_decref(body);
-    api_header_add(&c->headers, "flowplane-revision",
-                   fp_str_of(fp_arena_printf(c->r->arena, "%llu",
-                                             (unsigned long long)fp_snap_meta(d->s)->revision)));
+    api_header_number(c, "flowplane-revision", fp_snap_meta(d->s)->revision);
     api_respond(c, 200, &c->headers, fp_buf_str(&b));
     fp_buf_fini(&b);
 }
@@ -68,7 +66,7 @@ static bool missing(const struct dry *d, struct fp_store_result *res)
     const struct fp_store_write *w = d->w;
     struct fp_str *names = fp_arena_alloc(d->c->r->arena, (w->refs_n + 1) * sizeof(*names));
     for (size_t i = 0; i < w->refs_n; i++)
-        if (api_reference_must_exist(w, &w->refs[i]) && !api_reference_found(d->s, w, &w->refs[i]))
+        if (fp_store_ref_must_exist(w, &w->refs[i]) && !api_reference_found(d->s, w, &w->refs[i]))
             names[res->names_n++] = w->refs[i].name;
     res->names = names;
     return res->names_n > 0;

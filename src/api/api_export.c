@@ -234,8 +234,7 @@ static void done(void *arg)
         fp_buf_append_c(&x->body, x->n ? "\n]\n" : "[]\n");
     else
         c->media = "application/yaml";
-    api_header_add(&c->headers, "flowplane-revision",
-                   fp_str_of(fp_arena_printf(c->r->arena, "%llu", revision)));
+    api_header_number(c, "flowplane-revision", revision);
     api_respond(c, 200, &c->headers, fp_buf_str(&x->body));
 }
 

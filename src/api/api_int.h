@@ -203,6 +203,7 @@ void api_wait_leave(struct fp_api_call *c); /* the client is gone; no-op when no
 /* api_respond.c: a path without what follows a token's id; the others end the call */
 struct fp_str api_masked(struct fp_api_call *c, struct fp_str path);
 void api_header_add(struct api_headers *h, const char *name, struct fp_str value);
+void api_header_number(struct fp_api_call *c, const char *name, uint64_t v); /* of c */
 /* Into c->headers; cut, as the text may quote the body: proxies answer 502 for fields beyond 4 KiB.
  */
 void api_header_warn(struct fp_api_call *c, const char *code, const char *message);
@@ -217,10 +218,9 @@ void api_fail_not_found(struct fp_api_call *c);
 void api_too_large(struct fp_http_request *r, uint64_t limit, void *api);
 void api_bad(int status, const char *message, struct fp_http_bad *out, void *api);
 
-/* api_reference.c: is it there, for a row of that team?  May it be absent? */
+/* api_reference.c: is it there, for a row of that team? */
 bool api_reference_found(const struct fp_snap *s, const struct fp_store_write *w,
                          const struct fp_ref *ref);
-bool api_reference_must_exist(const struct fp_store_write *w, const struct fp_ref *ref);
 /* Adds a warning `missing_reference` (§2.2) to c->resource for each name that may be absent, and
  * is: in the snapshot (dry runs), or as the transaction of the write has found. */
 void api_reference_warn(struct fp_api_call *c, const struct fp_snap *s,

@@ -87,9 +87,7 @@ static void put_row(struct listing *l, const struct fp_store_nack_row *row)
 static void finish(struct listing *l)
 {
     fp_buf_append_byte(&l->out, ']');
-    api_header_add(
-        &l->call->headers, "x-total-count",
-        fp_str_of(fp_arena_printf(l->call->r->arena, "%llu", (unsigned long long)l->total)));
+    api_header_number(l->call, "x-total-count", l->total);
     api_respond(l->call, 200, &l->call->headers, fp_buf_str(&l->out));
 }
 

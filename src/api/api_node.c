@@ -244,8 +244,7 @@ static void list_now(struct fp_api_call *c)
     for (uint64_t i = s->offset; i < s->n && (!s->limit || shown < s->limit); i++)
         shown += put_found(&b, c, &s->at[i], shown > 0);
     fp_buf_append_byte(&b, ']');
-    api_header_add(&c->headers, "x-total-count",
-                   fp_str_of(fp_arena_printf(c->r->arena, "%zu", s->n)));
+    api_header_number(c, "x-total-count", s->n);
     api_read_revision(c);
     api_respond(c, 200, &c->headers, fp_buf_str(&b));
     fp_buf_fini(&b);

@@ -54,8 +54,7 @@ static bool wanted(struct fp_api_call *c, const struct filter *f, const struct f
 void api_read_revision(struct fp_api_call *c)
 {
     uint64_t revision = fp_snap_meta(c->api->snap)->revision;
-    api_header_add(&c->headers, "flowplane-revision",
-                   fp_str_of(fp_arena_printf(c->r->arena, "%llu", (unsigned long long)revision)));
+    api_header_number(c, "flowplane-revision", revision);
 }
 
 /* If-None-Match: a list of entity tags, weak or strong, or *. */
@@ -110,8 +109,7 @@ static void list_now(struct fp_api_call *c)
     fp_buf_append_byte(&b, ']');
     fp_sha256(b.data, b.len, digest);
     fp_hex(hex, digest, 16);
-    api_header_add(&c->headers, "x-total-count",
-                   fp_str_of(fp_arena_printf(c->r->arena, "%llu", (unsigned long long)total)));
+    api_header_number(c, "x-total-count", total);
     answer(c, fp_str_of(fp_arena_printf(c->r->arena, "\"%s\"", hex)), fp_buf_str(&b));
     fp_buf_fini(&b);
 }

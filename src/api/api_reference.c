@@ -5,34 +5,12 @@
  */
 #include "api/api_int.h"
 
-static bool external(const struct fp_store_write *w, struct fp_str name)
-{
-    for (size_t i = 0; i < w->external_clusters_n; i++)
-        if (fp_str_eq(w->external_clusters[i], name))
-            return true;
-    return false;
-}
-
 bool api_reference_found(const struct fp_snap *s, const struct fp_store_write *w,
                          const struct fp_ref *ref)
 {
     struct fp_snap_entry e;
-    if (ref->kind == FP_KIND_CLUSTER && external(w, ref->name))
-        return true;
     return fp_snap_find(s, ref->kind, ref->name, &e) &&
            (!e.team.data || !w->team.data || fp_str_eq(e.team, w->team));
-}
-
-bool api_reference_must_exist(const struct fp_store_write *w, const struct fp_ref *ref)
-{
-    return !w->allow_missing && (ref->kind == FP_KIND_CLUSTER || ref->kind == FP_KIND_SECRET);
-}
-
-/* An endpoint set is no such reference: clusters are served without one. */
-static bool is_told(const struct fp_ref *ref)
-{
-    return ref->kind == FP_KIND_CLUSTER || ref->kind == FP_KIND_SECRET ||
-           ref->kind == FP_KIND_ROUTE;
 }
 
 /* For a header: a name in the raw form may have any character. */
@@ -77,7 +55,6 @@ void api_reference_warn(struct fp_api_call *c, const struct fp_snap *s,
                         const struct fp_store_write *w)
 {
     for (size_t i = 0; i < w->refs_n; i++)
-        if (is_told(&w->refs[i]) && !api_reference_must_exist(w, &w->refs[i]) &&
-            !api_reference_found(s, w, &w->refs[i]))
+        if (fp_store_ref_is_told(w, &w->refs[i]) && !api_reference_found(s, w, &w->refs[i]))
             warn(c, w->refs[i].kind, w->refs[i].name);
 }

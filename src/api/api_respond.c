@@ -82,6 +82,12 @@ void api_header_add(struct api_headers *h, const char *name, struct fp_str value
         h->items[h->n++] = (struct fp_http_header){fp_str_of(name), value};
 }
 
+void api_header_number(struct fp_api_call *c, const char *name, uint64_t v)
+{
+    api_header_add(&c->headers, name,
+                   fp_str_of(fp_arena_printf(c->r->arena, "%llu", (unsigned long long)v)));
+}
+
 void api_header_warn(struct fp_api_call *c, const char *code, const char *message)
 {
     size_t n = strlen(message);

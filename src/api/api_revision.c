@@ -80,8 +80,7 @@ static void list_done(enum fp_store_reading how, uint64_t total, void *arg)
     if (away(c, how))
         return;
     fp_buf_append_c(&rd->body, rd->n ? "]" : "[]");
-    api_header_add(&c->headers, "x-total-count",
-                   fp_str_of(fp_arena_printf(c->r->arena, "%llu", (unsigned long long)total)));
+    api_header_number(c, "x-total-count", total);
     api_respond(c, 200, &c->headers, fp_buf_str(&rd->body));
 }
 

@@ -188,9 +188,7 @@ static void done(enum fp_store_reading how, void *arg)
     fp_buf_printf(&b, ",\"currentRevision\":%llu,", (unsigned long long)meta->revision);
     write_items(c, a, &b);
     fp_buf_append_byte(&b, '}');
-    api_header_add(
-        &c->headers, "flowplane-revision",
-        fp_str_of(fp_arena_printf(c->r->arena, "%llu", (unsigned long long)meta->revision)));
+    api_header_number(c, "flowplane-revision", meta->revision);
     api_respond(c, 200, &c->headers, fp_buf_str(&b));
     fp_buf_fini(&b);
 }

@@ -289,11 +289,9 @@ static void tell_absent(struct api_set *s, const struct fp_store_applied *res)
 
 static void headers(struct api_set *s, uint64_t revision)
 {
-    struct fp_arena *a = s->c->r->arena;
     size_t i;
     json_t *w;
-    api_header_add(&s->c->headers, "flowplane-revision",
-                   fp_str_of(fp_arena_printf(a, "%llu", (unsigned long long)revision)));
+    api_header_number(s->c, "flowplane-revision", revision);
     json_array_foreach (s->warnings, i, w)
         if (i < API_WARNINGS_MAX)
             api_header_warn(s->c, json_string_value(json_object_get(w, "code")),

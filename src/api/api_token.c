@@ -98,8 +98,7 @@ static void listed(const struct fp_token_list *l, void *arg)
     fp_buf_append_byte(&b, '[');
     fp_buf_append_str(&b, l->items);
     fp_buf_append_byte(&b, ']');
-    api_header_add(&c->headers, "x-total-count",
-                   fp_str_of(fp_arena_printf(c->r->arena, "%llu", (unsigned long long)l->total)));
+    api_header_number(c, "x-total-count", l->total);
     api_respond(c, 200, &c->headers, fp_buf_str(&b));
     fp_buf_fini(&b);
 }
@@ -190,9 +189,7 @@ static void written(const struct fp_token_result *res, void *arg)
         fp_metric_add(FP_METRIC_AUDIT_WRITES, 0, 0, 0, 1);
     }
     fp_page_raise(&c->api->o.page->committed_revision, res->revision);
-    api_header_add(
-        &c->headers, "flowplane-revision",
-        fp_str_of(fp_arena_printf(c->r->arena, "%llu", (unsigned long long)res->revision)));
+    api_header_number(c, "flowplane-revision", res->revision);
     api_header_add(&c->headers, "etag", etag_of(c, res->version));
     if (create)
         api_header_add(
@@ -237,8 +234,7 @@ static void answer_dry(struct write *w, const json_t *from, const json_t *to, in
                              fp_json_diff(from, to), "warnings", list);
     fp_json_write(&b, body, false);
     json_decref(body);
-    api_header_add(&c->headers, "flowplane-revision",
-                   fp_str_of(fp_arena_printf(c->r->arena, "%llu", (unsigned long long)revision)));
+    api_header_number(c, "flowplane-revision", revision);
     api_respond(c, 200, &c->headers, fp_buf_str(&b));
     fp_buf_fini(&b);
 }

@@ -180,9 +180,7 @@ void api_write_headers(struct fp_api_call *c, const struct fp_store_result *res)
 {
     struct api_headers *h = &c->headers;
     const struct fp_model_resource *m = c->resource;
-    unsigned long long revision = (unsigned long long)res->revision;
-    api_header_add(h, "flowplane-revision",
-                   fp_str_of(fp_arena_printf(c->r->arena, "%llu", revision)));
+    api_header_number(c, "flowplane-revision", res->revision);
     api_header_add(h, "etag",
                    fp_str_of(fp_arena_printf(c->r->arena, "\"%lld\"", (long long)res->version)));
     for (size_t i = 0; m && i < m->warnings_n && i < API_WARNINGS_MAX; i++)

@@ -71,6 +71,10 @@ struct fp_store_write {
     int64_t if_version; /* -1 = none */
     struct fp_store_actor actor;
 };
+/* Contract §5.9: clusters and secrets must exist, all else may come later. */
+bool fp_store_ref_must_exist(const struct fp_store_write *w, const struct fp_ref *ref);
+/* May be missing, and is worth a word then; clusters are served without an endpoint set. */
+bool fp_store_ref_is_told(const struct fp_store_write *w, const struct fp_ref *ref);
 struct fp_store_result { /* borrowed for the callback */
     enum fp_store_outcome outcome;
     struct fp_str id, created_at, updated_at; /* RFC 3339 with Z, seconds */

@@ -81,19 +81,18 @@ static bool external(const struct fp_store_write *w, struct fp_str name)
     return false;
 }
 
-/* Contract §5.9: clusters and secrets must exist, all else may come later. */
-static bool must_exist(const struct fp_store_write *w, const struct fp_ref *ref)
+bool fp_store_ref_must_exist(const struct fp_store_write *w, const struct fp_ref *ref)
 {
     if (w->allow_missing)
         return false;
     return ref->kind == FP_KIND_SECRET || (ref->kind == FP_KIND_CLUSTER && !external(w, ref->name));
 }
 
-/* May be missing, and is worth a word then; clusters are served without an endpoint set. */
-static bool is_told(const struct fp_store_write *w, const struct fp_ref *ref)
+bool fp_store_ref_is_told(const struct fp_store_write *w, const struct fp_ref *ref)
 {
-    return !must_exist(w, ref) && (ref->kind == FP_KIND_ROUTE || ref->kind == FP_KIND_SECRET ||
-                                   (ref->kind == FP_KIND_CLUSTER && !external(w, ref->name)));
+    return !fp_store_ref_must_exist(w, ref) &&
+           (ref->kind == FP_KIND_ROUTE || ref->kind == FP_KIND_SECRET ||
+            (ref->kind == FP_KIND_CLUSTER && !external(w, ref->name)));
 }
 
 void store_refs_json(struct fp_buf *b, const struct fp_store_write *w)
@@ -102,8 +101,8 @@ void store_refs_json(struct fp_buf *b, const struct fp_store_write *w)
     for (size_t i = 0; i < w->refs_n; i++) {
         const struct fp_ref *ref = &w->refs[i];
         fp_buf_printf(b, "%s{\"kind\":\"%s\",\"check\":%s%s,\"name\":", i ? "," : "",
-                      fp_kinds[ref->kind].name, must_exist(w, ref) ? "true" : "false",
-                      is_told(w, ref) ? ",\"tell\":true" : "");
+                      fp_kinds[ref->kind].name, fp_store_ref_must_exist(w, ref) ? "true" : "false",
+                      fp_store_ref_is_told(w, ref) ? ",\"tell\":true" : "");
         fp_buf_append_json(b, ref->name);
         fp_buf_append_byte(b, '}');
     }
